@@ -1,0 +1,473 @@
+use crate::model::{
+    Action, Apply, Evidence, Finding, Fix, Gap, Missing, Paths, Setup, Verdict,
+    docker::{Container, Containers, Detail, Program},
+    facts::Attempt,
+    fix::{self, Change},
+    mitmproxy::{CommandLine, Interface},
+    text::shell,
+};
+
+check! {
+    /// Does every part run, and does it pass its own health check?
+    ///
+    /// ## What it looks at
+    /// The state of every container of the setup and of those that its hops lead to: running, created, exited (with the
+    /// exit code and the decisive line of the log), restarting, paused, dead, killed for memory, and the result of its
+    /// own health check. Also whether a network namespace that it shares is still there.
+    ///
+    /// ## Why it matters
+    /// A container that does not run has no address, and its name does not resolve: what shows elsewhere is "no such host".
+    ///
+    /// ## What it does not blame
+    /// A health check that fails only because its own tool is not in the image (the mitmproxy image has no curl and no
+    /// wget), or because mitmweb answers it with 403 (from 11.1.2 it wants a token), is a warning: the container works. No
+    /// health check at all is nothing to warn about. Logs may be empty: without a terminal mitmweb buffers its output until 8
+    /// kB or its end, and loses it when it is killed.
+    ///
+    /// ## How to fix it
+    /// Each state has its own way: start, unpause, restart, or make the container anew with what was wrong put right.
+    id: "container-health",
+    group: Containers,
+    after: ["port-conflict"],
+    needs: [Setup, Containers, Attempt<Paths>],
+    run: run,
+}
+
+fn run(setup: &Setup, containers: &Containers, paths: Result<&Paths, &Missing>) -> Verdict {
+    let mut verdict = Verdict::default();
+    let belongs = |container: &&Container| {
+        setup.part(&container.name).is_some()
+            || paths.is_ok_and(|paths| paths.relevant().any(|hop| hop.to.as_ref() == Some(&container.name)))
+    };
+    let parts: Vec<&Container> = containers.0.iter().filter(belongs).collect();
+    if parts.is_empty() {
+        return Verdict::not_applicable("no part runs in a container");
+    }
+    for container in &parts {
+        match &container.detail {
+            Some(detail) => match judge(containers, container, detail) {
+                Some(finding) => verdict.findings.push(finding),
+                None => verdict.evidence.push(Evidence::new(&container.name, well(container, detail))),
+            },
+            None => verdict
+                .gaps
+                .push(Gap::about([&container.name], format!("{} went away while it was looked at", container.name))),
+        }
+    }
+    verdict.summary = match parts.len() {
+        1 => format!("{} runs", parts[0].name),
+        many => format!("all {many} containers run"),
+    };
+    verdict
+}
+
+fn well(container: &Container, detail: &Detail) -> String {
+    match &detail.health {
+        Some(health) => format!("{}, {}", container.status, health.status),
+        None => format!("{}, has no health check", container.status),
+    }
+}
+
+fn judge(containers: &Containers, container: &Container, detail: &Detail) -> Option<Finding> {
+    let name = &container.name;
+    if let Some(owner) = &detail.lost_owner {
+        return Some(lost_owner(container, owner));
+    }
+    match container.status.as_str() {
+        "running" => stale_namespace(containers, container, detail).or_else(|| unhealthy(container, detail)),
+        "paused" => Some(
+            Finding::fail([name], format!("{name} is paused"))
+                .fix(Fix::new(format!("let {name} go on"), Action::Unpause { container: name.clone() })),
+        ),
+        "created" => Some(created(container, detail)),
+        "removing" => Some(Finding::fail([name], format!("{name} is being removed"))),
+        "restarting" => {
+            let mut finding = ended(container, detail);
+            finding.summary = format!("{name} starts and ends again and again ({} restarts)", detail.restarts);
+            Some(finding)
+        }
+        _ => Some(ended(container, detail)),
+    }
+}
+
+fn start(container: &Container) -> Fix {
+    Fix::new(format!("start {}", container.name), Action::Start { container: container.name.clone() })
+}
+
+fn created(container: &Container, detail: &Detail) -> Finding {
+    let name = &container.name;
+    if detail.error.is_empty() {
+        return Finding::fail([name], format!("{name} was created and never started")).fix(start(container));
+    }
+    let mut finding = Finding::fail([name], format!("{name} could not be started"))
+        .seen("the engine said", &detail.error)
+        .seen("exit code", exit_code(detail.exit_code));
+    if detail.error.contains("port is already allocated")
+        || detail.error.to_lowercase().contains("address already in use")
+    {
+        finding = finding.fix(start(container));
+    } else if detail.error.contains("executable file not found") {
+        finding = finding.fix(Fix::new("correct the command: the image has no such program", Action::Manual));
+    }
+    finding
+}
+
+fn ended(container: &Container, detail: &Detail) -> Finding {
+    let name = &container.name;
+    if detail.oom_killed {
+        return Finding::fail([name], format!("{name} was killed because it used more memory than it may"))
+            .seen("exit code", exit_code(detail.exit_code))
+            .fix(start(container))
+            .fix(Fix::new(
+                "let mitmproxy keep less: --set stream_large_bodies=1m stores no larger bodies, mitmdump keeps no flows \
+                 (flow_detail changes nothing)",
+                Action::Manual,
+            ));
+    }
+    let log = detail.log.as_ref().and_then(|log| log.as_ref().ok());
+    let cause = log.and_then(|lines| lines.iter().find_map(|line| Some((line, cause(line)?))));
+    let mut finding = match cause {
+        Some((_, cause)) => Finding::fail([name], format!("{name} ended: {}", cause.words)),
+        None => Finding::fail([name], format!("{name} does not run: it ended with {}", exit_code(detail.exit_code))),
+    };
+    finding = finding.seen("exit code", exit_code(detail.exit_code));
+    if !detail.error.is_empty() {
+        finding = finding.seen("the engine said", &detail.error);
+    }
+    finding = match (&detail.log, cause) {
+        (_, Some((line, _))) => finding.seen("log", line),
+        (Some(Ok(lines)), None) if !lines.is_empty() => finding.seen("log", &lines[lines.len() - 1]),
+        (Some(Ok(_)), None) if !detail.tty && matches!(container.program, Some(Program::Mitmproxy(_))) => {
+            finding.seen("log", "empty; without a terminal mitmproxy buffers its output and loses it when it is killed")
+        }
+        (Some(Ok(_)), None) => finding.seen("log", "empty"),
+        (Some(Err(missing)), None) => finding.seen("log", missing.to_string()),
+        (None, None) => finding,
+    };
+    match cause.map(|(_, cause)| cause.remedy) {
+        Some(Remedy::RunMitmweb) => finding.fix(run_mitmweb(container, detail)),
+        Some(Remedy::Text(text)) => finding.fix(Fix::new(text, Action::Manual)),
+        None if matches!(detail.exit_code, 0 | 137 | 143 | 255) => finding.fix(start(container)),
+        None => finding.fix(Fix::new(
+            "read the end of its log",
+            Action::Command { command: format!("docker logs --tail 30 {}", shell(name)), apply: Apply::Manual },
+        )),
+    }
+}
+
+/// What a line of the log means.
+#[derive(Clone, Copy)]
+struct Cause {
+    needle: &'static str,
+    words: &'static str,
+    remedy: Remedy,
+}
+
+#[derive(Clone, Copy)]
+enum Remedy {
+    RunMitmweb,
+    Text(&'static str),
+}
+
+/// Lines as mitmproxy 8 to 12 and Caddy 2 print them; the first that is found counts.
+const CAUSES: &[Cause] = &[
+    Cause {
+        needle: "requires a tty",
+        words: "the console program mitmproxy needs a terminal, and this container has none",
+        remedy: Remedy::RunMitmweb,
+    },
+    Cause {
+        needle: "'ConsoleMaster' object has no attribute 'loop'",
+        words: "the console program mitmproxy needs a terminal, and this container has none",
+        remedy: Remedy::RunMitmweb,
+    },
+    Cause {
+        needle: "unrecognized arguments",
+        words: "its command line has an option that this version does not know",
+        remedy: Remedy::Text("take that option off the command line; mitmweb --help lists what it knows"),
+    },
+    Cause {
+        needle: "Invalid proxy mode specification",
+        words: "its --mode is not one that mitmproxy understands",
+        remedy: Remedy::Text("write the mode as reverse:http://HOST:PORT, without a path"),
+    },
+    Cause {
+        needle: "Invalid server specification",
+        words: "its --mode is not one that mitmproxy understands",
+        remedy: Remedy::Text("write the mode as reverse:http://HOST:PORT, without a path"),
+    },
+    Cause {
+        needle: "Invalid mode specification",
+        words: "its --mode is not one that mitmproxy understands",
+        remedy: Remedy::Text("write the mode as reverse:http://HOST:PORT, without a path"),
+    },
+    Cause {
+        needle: "ddress already in use",
+        words: "a port that it listens on is taken",
+        remedy: Remedy::Text("end what holds the port, or give it another one with --listen-port or --web-port"),
+    },
+    Cause {
+        needle: "mitmproxy-ca.pem",
+        words: "it may not write its certificate folder",
+        remedy: Remedy::Text("give the folder that is mounted at .mitmproxy to the user that mitmproxy runs as"),
+    },
+    Cause {
+        needle: "adapting config",
+        words: "its Caddyfile has an error",
+        remedy: Remedy::Text("correct the Caddyfile at the line that the log names"),
+    },
+    Cause {
+        needle: "loading initial config",
+        words: "Caddy could not load its config",
+        remedy: Remedy::Text("correct the config; the log says where"),
+    },
+];
+
+fn cause(line: &str) -> Option<Cause> {
+    CAUSES.iter().find(|cause| line.contains(cause.needle)).copied()
+}
+
+/// The console program's options are mitmweb's as well, so the same command with the other name does.
+fn run_mitmweb(container: &Container, detail: &Detail) -> Fix {
+    let title = "run mitmweb, which needs no terminal and has the API that the doctor reads";
+    let Some(Program::Mitmproxy(line)) = &container.program else { return Fix::new(title, Action::Manual) };
+    if line.modes.is_empty() {
+        let title = "run mitmweb with the target that is meant: mitmweb --mode reverse:http://BACKEND:PORT --web-host 0.0.0.0 \
+                     (the doctor cannot know the target: the command names none)";
+        return Fix::new(title, Action::Manual);
+    }
+    let command = mitmweb_command(line);
+    let lines = command.as_ref().map(|command| format!("command: {command}"));
+    if container.compose.is_some() && lines.is_none() {
+        return Fix::new(title, Action::Manual);
+    }
+    let from = Interface::Mitmproxy.name().to_owned();
+    let change = Change::Program { from, to: Interface::Mitmweb.name().to_owned() };
+    let _ = detail;
+    fix::recreate(container, title, change, &lines.as_deref().into_iter().collect::<Vec<_>>())
+}
+
+/// The command line written anew; `None` when it has options whose values were not read.
+fn mitmweb_command(line: &CommandLine) -> Option<String> {
+    if !line.other_set.is_empty() {
+        return None;
+    }
+    let modes = line.modes.iter().map(|mode| format!(" --mode {mode}"));
+    let set = line.set.iter().map(|(name, value)| format!(" --set {name}={value}"));
+    Some(format!("mitmweb{}", modes.chain(set).collect::<String>()))
+}
+
+fn unhealthy(container: &Container, detail: &Detail) -> Option<Finding> {
+    let name = &container.name;
+    let health = detail.health.as_ref()?;
+    if health.status == "starting" && health.failing_streak > 0 {
+        return Some(
+            Finding::warn([name], format!("{name} runs, and its health check has not passed yet"))
+                .seen("its last probe", last_probe(health.exit_code, &health.output)),
+        );
+    }
+    if health.status != "unhealthy" {
+        return None;
+    }
+    let output = health.output.as_str();
+    let tool_missing = ["executable file not found", "not found", "No such file or directory"]
+        .iter()
+        .any(|text| output.contains(text))
+        && !output.contains("404")
+        || matches!(health.exit_code, 126 | 127);
+    let refused = output.contains("403");
+    let proxy = match &container.program {
+        Some(Program::Mitmproxy(line)) => Some(line.listen_port()),
+        _ => None,
+    };
+    let mut finding = if tool_missing {
+        Finding::warn(
+            [name],
+            format!("{name} works and is called unhealthy: the tool of its health check is not in its image"),
+        )
+    } else if refused && proxy.is_some() {
+        Finding::warn(
+            [name],
+            format!("{name} works and is called unhealthy: mitmweb answers its health check with 403"),
+        )
+    } else {
+        Finding::fail([name], format!("{name} runs and fails its own health check"))
+    };
+    finding = finding.seen("its last probe", last_probe(health.exit_code, output));
+    if finding.severity == crate::model::Severity::Warn
+        && let Some(port) = proxy
+    {
+        let command = format!("python3 -c \"import socket; socket.create_connection(('127.0.0.1', {port}), 3)\"");
+        let yaml = [
+            "healthcheck:".to_owned(),
+            format!(
+                "  test: [\"CMD\", \"python3\", \"-c\", \"import socket; socket.create_connection(('127.0.0.1', {port}), 3)\"]"
+            ),
+        ];
+        let lines: Vec<&str> = yaml.iter().map(String::as_str).collect();
+        return Some(finding.fix(fix::recreate(
+            container,
+            "give it a health check that works in this image",
+            Change::HealthCheck { command },
+            &lines,
+        )));
+    }
+    Some(finding)
+}
+
+fn last_probe(exit_code: i64, output: &str) -> String {
+    let first = output.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("printed nothing");
+    format!("exit code {exit_code}: {first}")
+}
+
+/// A restart gives a container a new namespace; those that joined the old one stay in it, alone.
+fn stale_namespace(containers: &Containers, container: &Container, detail: &Detail) -> Option<Finding> {
+    let owner = containers.by_reference(container.network_mode.strip_prefix("container:")?)?;
+    let owners = owner.detail.as_deref()?;
+    if !owner.runs() || owners.started_at.is_empty() || instant(&owners.started_at) <= instant(&detail.started_at) {
+        return None;
+    }
+    let (name, owner) = (&container.name, &owner.name);
+    Some(
+        Finding::fail(
+            [name, owner],
+            format!("{name} is in a network namespace of {owner} that is gone: {owner} was started again after it"),
+        )
+        .seen(format!("{name} started"), &detail.started_at)
+        .seen(format!("{owner} started"), &owners.started_at)
+        .fix(Fix::new(
+            format!("restart {name}, so that it joins the namespace of {owner} as it is now"),
+            Action::Command { command: format!("docker restart {}", shell(name)), apply: Apply::Disruptive },
+        )),
+    )
+}
+
+/// A form of the engine's time stamps that compares as text: they leave out trailing zeros of the fraction.
+fn instant(stamp: &str) -> String {
+    let (seconds, fraction) = stamp.trim_end_matches('Z').split_once('.').unwrap_or((stamp.trim_end_matches('Z'), ""));
+    format!("{seconds}.{fraction:0<9}")
+}
+
+fn lost_owner(container: &Container, owner: &str) -> Finding {
+    let name = &container.name;
+    let short = owner.get(..12).unwrap_or(owner);
+    let finding = Finding::fail([name], format!("{name} shares the network namespace of a container that is gone"))
+        .seen("its network mode", format!("container:{short}"))
+        .seen("that container", "is not on this engine: it was removed or made anew");
+    let title = format!("make {name} anew, so that it joins the namespace of the container that is there now");
+    match &container.compose {
+        Some(compose) if !compose.files.is_empty() => {
+            let program = if compose.version.starts_with("1.") { "docker-compose" } else { "docker compose" };
+            let files: String = compose.files.iter().map(|file| format!("-f {} ", shell(file))).collect();
+            let command = format!(
+                "{program} -p {} {files}up -d --force-recreate --no-deps {}",
+                shell(&compose.project),
+                shell(&compose.service)
+            );
+            finding.fix(Fix::new(title, Action::Command { command, apply: Apply::Disruptive }))
+        }
+        _ => finding.fix(Fix::new(title, Action::Manual)),
+    }
+}
+
+fn exit_code(code: i64) -> String {
+    let words = match code {
+        0 => "it ended by itself, without an error",
+        1 => "an error of the program itself",
+        2 => "a wrong command line",
+        126 => "the command could not be run",
+        127 => "the command was not found",
+        128 => "the engine could not start it",
+        137 => "killed, by docker stop after its 10 s, docker kill, or for want of memory",
+        139 => "the program crashed",
+        143 => "stopped from outside",
+        255 => "the engine ended, or the program failed",
+        _ => "an error of the program itself",
+    };
+    format!("exit code {code} ({words})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Context, Facts, Severity, docker::Health, example};
+
+    fn judged(change: impl FnOnce(&mut Container)) -> Verdict {
+        let mut facts: Facts = example::facts();
+        change(&mut facts.containers.as_mut().unwrap().0[1]);
+        (CHECK.run)(&Context::new(facts))
+    }
+
+    fn exited(code: i64, log: &str) -> Verdict {
+        judged(|own| {
+            own.status = "exited".into();
+            let detail = own.detail.as_mut().unwrap();
+            detail.exit_code = code;
+            detail.log = Some(Ok(if log.is_empty() { vec![] } else { vec![log.into()] }));
+        })
+    }
+
+    #[test]
+    fn running_containers_pass_with_evidence() {
+        let verdict = judged(|_| {});
+        assert_eq!((verdict.worst(), verdict.summary.as_str()), (None, "all 3 containers run"));
+        assert_eq!(verdict.evidence[0], Evidence::new("caddy", "running, has no health check"));
+    }
+
+    #[test]
+    fn a_stopped_container_is_started() {
+        let verdict = exited(0, "");
+        assert_eq!(verdict.findings[0].fixes[0].action.commands(), ["docker start mitmproxy"]);
+        assert!(verdict.findings[0].evidence.iter().any(|seen| seen.value.starts_with("empty; without a terminal")));
+    }
+
+    #[test]
+    fn the_decisive_line_names_the_cause() {
+        let line = "Error: mitmproxy's console interface requires a tty. Please run mitmproxy in an interactive shell environment.";
+        let finding = exited(1, line).findings.remove(0);
+        assert_eq!(
+            finding.summary,
+            "mitmproxy ended: the console program mitmproxy needs a terminal, and this container has none"
+        );
+        assert!(finding.evidence.contains(&Evidence::new("log", line)));
+    }
+
+    #[test]
+    fn paused_and_created_have_their_own_fix() {
+        let paused = judged(|own| own.status = "paused".into());
+        assert_eq!(paused.findings[0].fixes[0].action.commands(), ["docker unpause mitmproxy"]);
+        let created = judged(|own| own.status = "created".into());
+        assert_eq!(created.findings[0].summary, "mitmproxy was created and never started");
+    }
+
+    #[test]
+    fn a_health_check_without_its_tool_is_no_failure() {
+        let health = |output: &str| Health {
+            status: "unhealthy".into(),
+            exit_code: -1,
+            output: output.into(),
+            failing_streak: 9,
+        };
+        let verdict = judged(|own| {
+            own.detail.as_mut().unwrap().health =
+                Some(health("OCI runtime exec failed: exec: \"curl\": executable file not found in $PATH"));
+        });
+        assert_eq!(verdict.worst(), Some(Severity::Warn));
+        let verdict = judged(|own| own.detail.as_mut().unwrap().health = Some(health("Connection refused")));
+        assert_eq!(verdict.worst(), Some(Severity::Fail));
+    }
+
+    #[test]
+    fn a_namespace_whose_owner_started_later_is_gone() {
+        let stamps = |owner: &str, sidecar: &str| {
+            let mut facts = example::facts();
+            let all = &mut facts.containers.as_mut().unwrap().0;
+            all[2].detail.as_mut().unwrap().started_at = owner.into();
+            all[1].network_mode = "container:backend".into();
+            all[1].detail.as_mut().unwrap().started_at = sidecar.into();
+            (CHECK.run)(&Context::new(facts)).worst()
+        };
+        assert_eq!(stamps("2026-11-23T20:00:01.5Z", "2026-11-23T20:00:01.49Z"), Some(Severity::Fail));
+        assert_eq!(stamps("2026-11-23T20:00:01Z", "2026-11-23T20:00:01.1Z"), None);
+    }
+}

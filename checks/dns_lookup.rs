@@ -1,0 +1,393 @@
+use std::net::IpAddr;
+
+use crate::model::{
+    Action, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Setup, Verdict,
+    caddy::Caddies,
+    docker::{Containers, is_user_defined},
+    facts::Attempt,
+    fix::{ApiAt, Edit},
+    mitmproxy::Mitmproxies,
+    names::{self, Meaning},
+    path::HopKind,
+    text,
+    view::{NameAnswer, NameSeen, View, Views, Way},
+};
+
+check! {
+    /// Does every dialled name resolve from where it is dialled, and to the part that is meant?
+    ///
+    /// ## What it looks at
+    /// Every name in Caddy's dials and in mitmproxy's targets, asked from the place that dials it: there the container's
+    /// own `/etc/hosts` and name servers answer. The answer must be an address of the container that has this name. The
+    /// Host of the site is asked for on the host; that it is unknown there is a remark only, since a client can send any
+    /// Host.
+    ///
+    /// ## Why it matters
+    /// A name means something only in a network. "no such host" in Caddy's log is a 502 for the client.
+    ///
+    /// ## How to fix it
+    /// Dial the name that exists there: the container's name, its service name, or an alias. The report says which names
+    /// there are, and which of them was probably meant.
+    id: "dns-lookup",
+    group: Network,
+    after: ["setup-found", "shared-network", "host-docker-internal"],
+    needs: [Setup, Paths, Containers, Attempt<Views>, Attempt<Caddies>, Attempt<Mitmproxies>],
+    run: run,
+}
+
+/// A lookup that takes longer is felt on every request.
+const SLOW_MS: u64 = 500;
+
+fn run(
+    setup: &Setup,
+    paths: &Paths,
+    containers: &Containers,
+    views: Result<&Views, &Missing>,
+    caddies: Result<&Caddies, &Missing>,
+    mitmproxies: Result<&Mitmproxies, &Missing>,
+) -> Verdict {
+    let mut verdict = Verdict::default();
+    for (caddy, reason) in &paths.unknown {
+        verdict.gaps.push(Gap::about([caddy], format!("which names {caddy} dials is not known: {reason}")));
+    }
+    let cases = Cases { setup, containers, caddies: caddies.ok(), mitmproxies: mitmproxies.ok() };
+    let is_name = |hop: &&Hop| hop.meaning != Meaning::Itself && hop.dial.host.parse::<IpAddr>().is_err();
+    let mut asked = 0;
+    for hop in paths.relevant().filter(is_name) {
+        asked += 1;
+        match views.map(|views| views.from(&hop.place)) {
+            Ok(Some(view)) => match view.name(&hop.dial.host) {
+                Some(seen) => cases.judge(&mut verdict, hop, view, seen),
+                None => cases.infer(&mut verdict, hop, view),
+            },
+            Ok(None) => verdict.gaps.push(Gap::on(hop, format!("nothing was seen from inside {}", hop.from))),
+            Err(missing) => verdict.gaps.push(Gap::on(hop, missing.to_string())),
+        }
+    }
+    if asked == 0 && verdict.gaps.is_empty() {
+        return Verdict::not_applicable("no hop dials a name");
+    }
+    if let Some(view) = views.ok().and_then(|views| views.from(&Place::Host)) {
+        for seen in view.names.iter().filter(|seen| paths.paths.iter().any(|path| path.host == seen.name)) {
+            let answer = match &seen.answer {
+                NameAnswer::Addresses(ips) => addresses(ips),
+                NameAnswer::NoSuchName => {
+                    "is unknown on this host; send it as a header, or put it into /etc/hosts".to_owned()
+                }
+                NameAnswer::Failed(why) => why.clone(),
+            };
+            let answer = match &seen.disagrees {
+                Some(other) => format!("{answer}; but {other}"),
+                None => answer,
+            };
+            verdict.evidence.push(Evidence::new(&seen.name, answer));
+        }
+    }
+    verdict.summary = match asked {
+        1 => "the one name that is dialled resolves where it is dialled".to_owned(),
+        many => format!("all {many} names that are dialled resolve where they are dialled"),
+    };
+    verdict
+}
+
+struct Cases<'c> {
+    setup: &'c Setup,
+    containers: &'c Containers,
+    caddies: Option<&'c Caddies>,
+    mitmproxies: Option<&'c Mitmproxies>,
+}
+
+impl Cases<'_> {
+    fn judge(&self, verdict: &mut Verdict, hop: &Hop, view: &View, seen: &NameSeen) {
+        let from = &hop.from;
+        match &seen.answer {
+            NameAnswer::NoSuchName => verdict.findings.push(self.unknown(hop, view, seen)),
+            // A network's DNS asks the outside for what it does not know itself; that nobody answers there changes nothing
+            // for a name that no container of the network has.
+            NameAnswer::Failed(_) if is_for_a_container(hop) => verdict.findings.push(self.unknown(hop, view, seen)),
+            NameAnswer::Failed(why) => {
+                let reason = format!("{} was asked for {} from inside {from}: {why}", seen.server, seen.name);
+                verdict.gaps.push(Gap::on(hop, reason));
+            }
+            NameAnswer::Addresses(ips) => {
+                let meant = self.meant(hop);
+                if !meant.is_empty() && !ips.iter().any(|ip| meant.contains(ip)) {
+                    verdict.findings.push(
+                        Finding::fail(
+                            [from],
+                            format!(
+                                "{} is {} inside {from}, and that is not {}",
+                                seen.name,
+                                addresses(ips),
+                                hop.ends()[1]
+                            ),
+                        )
+                        .on(hop)
+                        .seen("answer", format!("{} says {} ({})", seen.server, addresses(ips), view.way))
+                        .seen("meant", format!("{} is {}", hop.ends()[1], addresses(&meant)))
+                        .fix(Fix::new(
+                            format!(
+                                "take {} out of what {} says, or dial the container by another of its names",
+                                seen.name, seen.server
+                            ),
+                            Action::Manual,
+                        )),
+                    );
+                } else if seen.took_ms > SLOW_MS {
+                    verdict.findings.push(
+                        Finding::warn(
+                            [from],
+                            format!("looking up {} takes {} ms inside {from}", seen.name, seen.took_ms),
+                        )
+                        .on(hop)
+                        .seen("server", &seen.server),
+                    );
+                } else {
+                    let value = format!("{} is {}, says {} ({})", seen.name, addresses(ips), seen.server, view.way);
+                    verdict.evidence.push(Evidence::new(hop.id(), value));
+                }
+            }
+        }
+    }
+
+    /// The addresses that the name should have there; empty when inspect does not tell.
+    fn meant(&self, hop: &Hop) -> Vec<IpAddr> {
+        let Meaning::Container { network, .. } = &hop.meaning else { return Vec::new() };
+        let same_name =
+            self.containers.0.iter().filter_map(|own| own.on(network)).filter(|on| on.answers_to(&hop.dial.host));
+        same_name.filter_map(|attached| attached.ip).collect()
+    }
+
+    /// The place could not be asked; inspect tells what its DNS should answer.
+    fn infer(&self, verdict: &mut Verdict, hop: &Hop, view: &View) {
+        let why = view.not_better.join("; ");
+        match &hop.meaning {
+            Meaning::Container { name, network } if view.way == Way::Inferred => {
+                let value = format!("{} is {name} on {network} ({}: {why})", hop.dial.host, view.way);
+                verdict.evidence.push(Evidence::new(hop.id(), value));
+            }
+            Meaning::Elsewhere(names) if view.way == Way::Inferred => verdict.findings.push(
+                Finding::fail(
+                    names.clone(),
+                    format!(
+                        "{} is the name of {} only on networks that {} is not on",
+                        hop.dial.host,
+                        text::list(names),
+                        hop.from
+                    ),
+                )
+                .on(hop)
+                .seen("how it is known", format!("{}: {why}", view.way)),
+            ),
+            _ => verdict.gaps.push(Gap::on(
+                hop,
+                format!("{} could not be asked for from inside {}: {why}", hop.dial.host, hop.from),
+            )),
+        }
+    }
+
+    fn unknown(&self, hop: &Hop, view: &View, seen: &NameSeen) -> Finding {
+        let (from, name) = (&hop.from, &hop.dial.host);
+        let names = self.names_at(&hop.place);
+        let where_ = if hop.place == Place::Host { "on the host".to_owned() } else { format!("inside {from}") };
+        let mut finding = Finding::fail([from], format!("{name}, which {from} dials, does not resolve {where_}"))
+            .on(hop)
+            .seen("dial", hop.dial.to_string())
+            .seen("answer", format!("{} {} ({})", seen.server, said(&seen.answer), view.way));
+        if hop.place != Place::Host {
+            let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            finding = finding.seen("names that exist there", known);
+        }
+        if let Some(published) = self.published(hop) {
+            return finding
+                .seen("why", format!("{name} is a name inside a Docker network; the host does not know it"))
+                .fix(self.dial_instead(
+                    hop,
+                    &published,
+                    &format!("dial {published}, where {name} is published on the host"),
+                ));
+        }
+        // An alias of the host, or a name on other networks, has a check and a fix of its own.
+        if names::is_host_alias(name) || matches!(hop.meaning, Meaning::Elsewhere(_)) {
+            return finding;
+        }
+        let others = names.iter().map(String::as_str).filter(|other| *other != from);
+        match (text::nearest(name, others), hop.dial.port) {
+            (Some(meant), Some(port)) => {
+                let dial = text::join_port(meant, port);
+                finding.fix(self.dial_instead(hop, &dial, &format!("dial {dial}: did you mean {meant}?")))
+            }
+            _ => finding.fix(Fix::new(format!("dial a name that exists {where_}"), Action::Manual)),
+        }
+    }
+
+    /// Every name that the DNS of this place's networks answers.
+    fn names_at(&self, place: &Place) -> Vec<String> {
+        let Place::Container(name) = place else { return Vec::new() };
+        let own = self.containers.named(name).map(|own| own.networks.as_slice()).unwrap_or_default();
+        let on = own.iter().filter(|attached| is_user_defined(&attached.network));
+        let mut names: Vec<String> = on
+            .flat_map(|attached| self.containers.0.iter().filter_map(|other| other.on(&attached.network)))
+            .flat_map(|attached| attached.names.iter().cloned())
+            .filter(|name| !is_short_id(name))
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Where the host has the port of a container that it dials by a name of some network: `127.0.0.1:8082`.
+    fn published(&self, hop: &Hop) -> Option<String> {
+        let Meaning::Elsewhere(names) = &hop.meaning else { return None };
+        if hop.place != Place::Host {
+            return None;
+        }
+        let container = self.containers.named(names.first()?)?;
+        let port = container.ports.iter().find(|port| Some(port.container_port) == hop.dial.port)?.host_port?;
+        Some(format!("127.0.0.1:{port}"))
+    }
+
+    /// Corrects the dial where it stands: in Caddy's config, or in mitmproxy's mode.
+    fn dial_instead(&self, hop: &Hop, dial: &str, title: &str) -> Fix {
+        let Some(part) = self.setup.part(&hop.from) else { return Fix::new(title, Action::Manual) };
+        match hop.kind {
+            HopKind::Upstream => {
+                let caddy = self.caddies.and_then(|caddies| caddies.named(&hop.from));
+                let (Some(caddy), Some(path)) = (caddy, &hop.config_path) else {
+                    return Fix::new(title, Action::Manual);
+                };
+                let action = Action::SetDial {
+                    at: ApiAt::of(part, &caddy.admin),
+                    config_path: path.clone(),
+                    dial: dial.to_owned(),
+                };
+                let text = format!("reverse_proxy {dial}");
+                Fix::new(title, action).edit(Edit {
+                    file: format!("{}'s Caddyfile", hop.from),
+                    language: "caddyfile",
+                    text,
+                })
+            }
+            HopKind::Target => {
+                let seen = self.mitmproxies.and_then(|all| all.named(&hop.from));
+                let Some(seen) = seen.filter(|seen| seen.options.is_ok()) else {
+                    return Fix::new(title, Action::Manual);
+                };
+                let modes: Vec<String> =
+                    seen.modes().0.iter().map(|mode| mode.spec.replace(&hop.dial.to_string(), dial)).collect();
+                // Before 9.0 the option was one string.
+                let value = match (seen.major_version(), modes.as_slice()) {
+                    (Some(..=8), [mode]) => serde_json::json!(mode).to_string(),
+                    (_, modes) => serde_json::json!(modes).to_string(),
+                };
+                let action = Action::SetOption { at: ApiAt::of(part, &seen.web), option: "mode", value };
+                let text = modes.iter().map(|mode| format!("--mode {mode}")).collect::<Vec<_>>().join(" ");
+                Fix::new(title, action).edit(Edit {
+                    file: format!("the command of {}", hop.from),
+                    language: "sh",
+                    text,
+                })
+            }
+        }
+    }
+}
+
+/// Whether only a container could have this name, and inspect says that none has it there.
+fn is_for_a_container(hop: &Hop) -> bool {
+    match hop.meaning {
+        Meaning::Elsewhere(_) => true,
+        Meaning::Unknown => !hop.dial.host.contains('.'),
+        _ => false,
+    }
+}
+
+/// The engine's DNS also answers the first 12 characters of an id, which nobody dials.
+fn is_short_id(name: &str) -> bool {
+    name.len() == 12 && name.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+fn said(answer: &NameAnswer) -> String {
+    match answer {
+        NameAnswer::Failed(why) => format!("has no address for it: {why}"),
+        _ => "knows no such name".to_owned(),
+    }
+}
+
+fn addresses(ips: &[IpAddr]) -> String {
+    text::list(&ips.iter().map(ToString::to_string).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Context, Facts, Severity, example};
+
+    fn judged(facts: Facts) -> Verdict {
+        (CHECK.run)(&Context::new(facts))
+    }
+
+    fn with_answer(answer: NameAnswer) -> Facts {
+        let mut facts = example::healthy();
+        facts.views.as_mut().unwrap().0[0].names[0].answer = answer;
+        facts
+    }
+
+    #[test]
+    fn names_that_resolve_to_who_is_meant_pass() {
+        let verdict = judged(example::healthy());
+        assert_eq!((verdict.worst(), verdict.gaps.len()), (None, 0));
+        assert_eq!(verdict.summary, "all 2 names that are dialled resolve where they are dialled");
+    }
+
+    #[test]
+    fn an_answer_that_is_somebody_else_fails() {
+        let verdict = judged(with_answer(NameAnswer::Addresses(vec![example::ip("172.20.0.3")])));
+        assert_eq!(verdict.findings[0].summary, "mitmproxy is 172.20.0.3 inside caddy, and that is not mitmproxy");
+    }
+
+    #[test]
+    fn a_misspelt_target_is_corrected_in_the_mode() {
+        let mut facts = example::healthy();
+        let mode = "reverse:http://bakend:3000".to_owned();
+        facts.mitmproxies.as_mut().unwrap().0[0].options.as_mut().unwrap().mode = vec![mode];
+        let view = &mut facts.views.as_mut().unwrap().0[1];
+        view.names[0] = NameSeen {
+            name: "bakend".into(),
+            server: "127.0.0.11".into(),
+            answer: NameAnswer::NoSuchName,
+            disagrees: None,
+            took_ms: 1,
+        };
+        let finding = judged(facts).findings.remove(0);
+        assert_eq!(finding.summary, "bakend, which mitmproxy dials, does not resolve inside mitmproxy");
+        assert_eq!(finding.fixes[0].title, "dial backend:3000: did you mean backend?");
+        assert!(finding.fixes[0].action.commands()[0].contains(r#"[\"reverse:http://backend:3000\"]"#));
+    }
+
+    #[test]
+    fn a_place_that_could_not_be_asked_is_inferred_and_says_so() {
+        let mut facts = example::healthy();
+        let view = &mut facts.views.as_mut().unwrap().0[0];
+        (view.way, view.names, view.not_better) = (Way::Inferred, Vec::new(), vec!["no shell in the image".into()]);
+        let verdict = judged(facts);
+        assert_eq!(verdict.worst(), None);
+        assert!(
+            verdict.evidence[0].value.contains("inferred from inspect, not seen: no shell"),
+            "{:?}",
+            verdict.evidence
+        );
+    }
+
+    #[test]
+    fn a_server_that_fails_is_a_gap_not_a_failure() {
+        let verdict = judged(with_answer(NameAnswer::Failed("no answer in 500 ms".into())));
+        assert_eq!((verdict.worst(), verdict.gaps.len()), (None, 1));
+    }
+
+    #[test]
+    fn a_slow_answer_is_a_warning() {
+        let mut facts = example::healthy();
+        facts.views.as_mut().unwrap().0[0].names[0].took_ms = 900;
+        assert_eq!(judged(facts).worst(), Some(Severity::Warn));
+    }
+}

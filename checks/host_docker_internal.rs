@@ -1,0 +1,269 @@
+use std::net::IpAddr;
+
+use crate::model::{
+    Action, Apply, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Verdict,
+    docker::{Containers, Networks},
+    facts::Attempt,
+    fix::{self, Change},
+    host::{Host, Listener},
+    names::Meaning,
+    view::{ConnectionAnswer, NameAnswer, View, Views},
+};
+
+check! {
+    /// When a part dials the host, can it?
+    ///
+    /// ## What it looks at
+    /// Every hop from a container to the machine that the engine runs on, by `host.docker.internal` (and the names that
+    /// Podman, Colima and OrbStack have for it) or by a gateway's address. The name is resolved and the port is tried from
+    /// inside that container, and compared with who listens on the host.
+    ///
+    /// ## Why it matters
+    /// On Linux the name exists only where the container was given it. And a service that listens on 127.0.0.1 of the
+    /// host is not reachable from any container.
+    ///
+    /// ## How to fix it
+    /// Unknown name: `--add-host host.docker.internal:host-gateway` (compose: `extra_hosts`), which means making the container anew.
+    /// Refused: let the service listen on 0.0.0.0, or on the gateway's address. Timed out: a firewall of the host drops what
+    /// comes from the container's network; the fix is the one rule that lets this port in.
+    id: "host-docker-internal",
+    group: Network,
+    after: ["setup-found", "container-health"],
+    needs: [Paths, Containers, Networks, Attempt<Views>, Attempt<Host>],
+    run: run,
+}
+
+fn run(
+    paths: &Paths,
+    containers: &Containers,
+    networks: &Networks,
+    views: Result<&Views, &Missing>,
+    host: Result<&Host, &Missing>,
+) -> Verdict {
+    let mut verdict = Verdict::default();
+    let to_host = |hop: &&Hop| hop.meaning == Meaning::TheHost && matches!(hop.place, Place::Container(_));
+    let hops: Vec<&Hop> = paths.relevant().filter(to_host).collect();
+    if hops.is_empty() {
+        return Verdict::not_applicable("no container dials the host");
+    }
+    let listeners = host.and_then(|host| host.listeners.as_ref()).map(Vec::as_slice);
+    for hop in &hops {
+        match views.map(|views| views.from(&hop.place)) {
+            Ok(Some(view)) => look(&mut verdict, containers, networks, listeners.ok(), hop, view),
+            Ok(None) => verdict.gaps.push(Gap::on(hop, format!("nothing was seen from inside {}", hop.from))),
+            Err(missing) => verdict.gaps.push(Gap::on(hop, missing.to_string())),
+        }
+    }
+    verdict.summary = "every container that dials the host reaches it".to_owned();
+    verdict
+}
+
+fn look(
+    verdict: &mut Verdict,
+    containers: &Containers,
+    networks: &Networks,
+    listeners: Option<&[Listener]>,
+    hop: &Hop,
+    view: &View,
+) {
+    let name = &hop.dial.host;
+    let ip = match view.name(name).map(|seen| (&seen.answer, &seen.server)) {
+        Some((NameAnswer::NoSuchName, server)) => {
+            verdict.findings.push(unknown_name(containers, hop, view, server));
+            return;
+        }
+        Some((NameAnswer::Failed(why), server)) => {
+            verdict
+                .gaps
+                .push(Gap::on(hop, format!("{server} did not say from inside {} what {name} is: {why}", hop.from)));
+            return;
+        }
+        Some((NameAnswer::Addresses(ips), _)) => ips.first().copied(),
+        None => name.parse().ok(),
+    };
+    let Some(port) = hop.dial.port else { return };
+    match view.connection(name, port).map(|seen| &seen.answer) {
+        Some(ConnectionAnswer::Accepted) => {
+            let at = ip.map(|ip| format!("{ip}, ")).unwrap_or_default();
+            let who = listeners.and_then(|all| all.iter().find(|own| own.port == port)).map(who).unwrap_or_default();
+            verdict.evidence.push(Evidence::new(hop.id(), format!("{at}accepts{who} ({})", view.way)));
+        }
+        Some(ConnectionAnswer::Refused) => verdict.findings.push(refused(hop, ip, port, listeners, view)),
+        Some(ConnectionAnswer::TimedOut) => {
+            verdict.findings.push(timed_out(containers, networks, hop, ip, port, listeners, view))
+        }
+        Some(ConnectionAnswer::Failed(why)) => {
+            verdict.findings.push(
+                Finding::fail([&hop.from], format!("{} cannot reach port {port} of the host: {why}", hop.from)).on(hop),
+            );
+        }
+        None => verdict.gaps.push(Gap::on(
+            hop,
+            format!("whether {} accepts was not tried from inside {} ({})", hop.dial, hop.from, view.way),
+        )),
+    }
+}
+
+fn who(listener: &Listener) -> String {
+    match &listener.owner {
+        Some(owner) => format!(", {} (pid {}) listens on {}", owner.name, owner.pid, listener.ip),
+        None => format!(", a process listens on {}", listener.ip),
+    }
+}
+
+fn unknown_name(containers: &Containers, hop: &Hop, view: &View, server: &str) -> Finding {
+    let (from, name) = (&hop.from, &hop.dial.host);
+    let mut finding = Finding::fail([from], format!("{name} is not known inside {from}"))
+        .on(hop)
+        .seen("dial", hop.dial.to_string())
+        .seen("answer", format!("{server} knows no such name ({})", view.way));
+    let Place::Container(place) = &hop.place else { return finding };
+    if let Some(container) = containers.named(place) {
+        let extra =
+            container.detail.as_ref().map(|detail| detail.extra_hosts.join(", ")).filter(|extra| !extra.is_empty());
+        finding = finding.seen(format!("{from}'s extra hosts"), extra.unwrap_or_else(|| "none".to_owned()));
+        let entry = format!("{name}:host-gateway");
+        let line = format!("extra_hosts: [\"{entry}\"]");
+        let title = format!("make {place} anew with {name} for the host");
+        finding = finding.fix(fix::recreate(container, title, Change::AddHost { entry }, &[&line]));
+    }
+    finding
+}
+
+fn refused(hop: &Hop, ip: Option<IpAddr>, port: u16, listeners: Option<&[Listener]>, view: &View) -> Finding {
+    let (from, gateway) = (&hop.from, ip.map_or_else(|| "the host".to_owned(), |ip| ip.to_string()));
+    let at_port: Vec<&Listener> = listeners.unwrap_or_default().iter().filter(|own| own.port == port).collect();
+    let summary = match at_port.as_slice() {
+        [] if listeners.is_some() => format!("nothing listens on port {port} of the host, which {from} dials"),
+        [] => format!("the host refuses port {port}, which {from} dials"),
+        [own, ..] => {
+            let what = own
+                .owner
+                .as_ref()
+                .map_or_else(|| "the service".to_owned(), |owner| format!("{} (pid {})", owner.name, owner.pid));
+            format!("{what} listens on {} only, so {from} cannot reach it at {gateway}:{port}", own.ip)
+        }
+    };
+    let mut finding = Finding::fail([from.clone(), format!("port {port}")], summary)
+        .on(hop)
+        .seen("dial", hop.dial.to_string())
+        .seen("answer", format!("{gateway}:{port} refuses the connection ({})", view.way));
+    for own in &at_port {
+        finding = finding.seen("listener", format!("{}:{}{}", own.ip, own.port, who(own)));
+    }
+    let title = match at_port.as_slice() {
+        [] => format!("start the service on port {port} of the host, listening on 0.0.0.0 or {gateway}"),
+        _ => format!("let the service listen on 0.0.0.0 or {gateway}, not on {} alone", at_port[0].ip),
+    };
+    finding.fix(Fix::new(title, Action::Manual))
+}
+
+fn timed_out(
+    containers: &Containers,
+    networks: &Networks,
+    hop: &Hop,
+    ip: Option<IpAddr>,
+    port: u16,
+    listeners: Option<&[Listener]>,
+    view: &View,
+) -> Finding {
+    let from = &hop.from;
+    let address = ip.map_or_else(|| hop.dial.host.clone(), |ip| ip.to_string());
+    let mut finding = Finding::fail(
+        [from.clone(), format!("port {port}")],
+        format!("a firewall of the host drops what {from} sends to port {port}"),
+    )
+    .on(hop)
+    .seen("dial", hop.dial.to_string())
+    .seen("answer", format!("{address}:{port} gives no answer ({})", view.way));
+    if let Some(own) = listeners.and_then(|all| all.iter().find(|own| own.port == port)) {
+        finding = finding.seen("listener", format!("{}:{}{}", own.ip, own.port, who(own)));
+    }
+    let Place::Container(place) = &hop.place else { return finding };
+    let interface = containers
+        .named(place)
+        .and_then(|own| own.networks.first())
+        .and_then(|attached| networks.named(&attached.network))
+        .map(|network| network.interface.clone())
+        .filter(|interface| !interface.is_empty());
+    match interface {
+        Some(interface) => finding.fix(Fix::new(
+            format!("let port {port} in from {from}'s network ({interface}); with ufw: ufw allow in on {interface} to any port {port} proto tcp"),
+            Action::Command {
+                command: format!("iptables -I INPUT -i {interface} -p tcp --dport {port} -j ACCEPT"),
+                apply: Apply::Disruptive,
+            },
+        )),
+        None => finding,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        Context, Facts, example,
+        view::{ConnectionSeen, NameSeen},
+    };
+
+    fn dialling_the_host(answer: NameAnswer, connection: Option<ConnectionAnswer>, listener: Option<&str>) -> Verdict {
+        let mut facts: Facts = example::healthy();
+        let name = "host.docker.internal".to_owned();
+        let mitmproxy = &mut facts.mitmproxies.as_mut().unwrap().0[0];
+        mitmproxy.options.as_mut().unwrap().mode = vec![format!("reverse:http://{name}:3000")];
+        let view = &mut facts.views.as_mut().unwrap().0[1];
+        view.names =
+            vec![NameSeen { name: name.clone(), server: "127.0.0.11".into(), answer, disagrees: None, took_ms: 1 }];
+        let seen = |answer| ConnectionSeen { host: name, ip: None, port: 3000, answer, took_ms: 1 };
+        view.connections = connection.map(seen).into_iter().collect();
+        let listens = |ip| Listener { ip: example::ip(ip), port: 3000, uid: None, owner: None };
+        facts.host.as_mut().unwrap().listeners = Ok(listener.map(listens).into_iter().collect());
+        (CHECK.run)(&Context::new(facts))
+    }
+
+    fn gateway() -> NameAnswer {
+        NameAnswer::Addresses(vec![example::ip("172.17.0.1")])
+    }
+
+    #[test]
+    fn nobody_dials_the_host() {
+        assert!((CHECK.run)(&Context::new(example::healthy())).not_applicable.is_some());
+    }
+
+    #[test]
+    fn an_accepted_connection_passes() {
+        let verdict = dialling_the_host(gateway(), Some(ConnectionAnswer::Accepted), Some("0.0.0.0"));
+        assert_eq!(verdict.worst(), None);
+        assert!(verdict.evidence[0].value.starts_with("172.17.0.1, accepts"), "{:?}", verdict.evidence);
+    }
+
+    #[test]
+    fn an_unknown_name_is_given_to_the_container() {
+        let finding = dialling_the_host(NameAnswer::NoSuchName, None, None).findings.remove(0);
+        assert_eq!(finding.summary, "host.docker.internal is not known inside mitmproxy");
+        let commands = finding.fixes[0].action.commands().join("\n");
+        assert!(commands.contains("--add-host host.docker.internal:host-gateway"), "{commands}");
+    }
+
+    #[test]
+    fn a_loopback_listener_is_named() {
+        let finding =
+            dialling_the_host(gateway(), Some(ConnectionAnswer::Refused), Some("127.0.0.1")).findings.remove(0);
+        assert_eq!(
+            finding.summary,
+            "the service listens on 127.0.0.1 only, so mitmproxy cannot reach it at 172.17.0.1:3000"
+        );
+        let finding = dialling_the_host(gateway(), Some(ConnectionAnswer::Refused), None).findings.remove(0);
+        assert_eq!(finding.summary, "nothing listens on port 3000 of the host, which mitmproxy dials");
+    }
+
+    #[test]
+    fn a_firewall_gets_the_exact_rule() {
+        let finding =
+            dialling_the_host(gateway(), Some(ConnectionAnswer::TimedOut), Some("0.0.0.0")).findings.remove(0);
+        assert_eq!(
+            finding.fixes[0].action.commands(),
+            ["iptables -I INPUT -i br-app-net -p tcp --dport 3000 -j ACCEPT"]
+        );
+    }
+}

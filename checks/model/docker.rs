@@ -1,0 +1,330 @@
+//! What a Docker engine knows: itself, its containers and its networks.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Known, Place};
+
+/// The engine that was meant, why it is that one, and what it answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EngineSeen {
+    /// `unix:///var/run/docker.sock`, `tcp://127.0.0.1:2375`, `npipe:////./pipe/docker_engine`.
+    pub endpoint: String,
+    /// `DOCKER_HOST`, `docker context desktop-linux`, `the default`.
+    pub chosen_by: String,
+    /// Engines at the other usual places that answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherEngine>,
+    /// Who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
+    /// The group that may use the socket, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket_group: Option<String>,
+    /// The command that starts it, where this machine has one: a systemd unit, Docker Desktop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_with: Option<String>,
+    pub answer: Known<Engine>,
+}
+
+/// An engine that answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Engine {
+    /// `docker` or `podman`.
+    pub name: String,
+    /// `28.1.1`.
+    pub version: String,
+    /// The newest API that it speaks: `1.41`.
+    pub api: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OtherEngine {
+    pub endpoint: String,
+    /// As its `/_ping` says: `docker 28.1.1`.
+    pub version: String,
+    /// Names of its containers that look like Caddy or mitmproxy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct User {
+    pub name: String,
+    pub groups: Vec<String>,
+}
+
+/// Every container of the engine, stopped ones too.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Containers(pub Vec<Container>);
+
+impl Containers {
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Container> {
+        self.0.iter().find(|container| container.name == name)
+    }
+
+    /// By a name, an id, or the beginning of an id (as `network_mode: container:x` has it).
+    #[must_use]
+    pub fn by_reference(&self, reference: &str) -> Option<&Container> {
+        self.named(reference)
+            .or_else(|| self.0.iter().find(|container| reference.len() >= 12 && container.id.starts_with(reference)))
+    }
+
+    /// The place that a container is really in; itself, when the owner of its namespace is gone.
+    #[must_use]
+    pub fn place_of(&self, container: &Container) -> Place {
+        match container.network_mode.as_str() {
+            "host" => Place::Host,
+            mode => match mode.strip_prefix("container:").and_then(|owner| self.by_reference(owner)) {
+                Some(owner) if owner.name != container.name => self.place_of(owner),
+                _ => Place::Container(container.name.clone()),
+            },
+        }
+    }
+
+    /// The container that has this address on one of its networks, with that attachment.
+    #[must_use]
+    pub fn at(&self, ip: IpAddr) -> Option<(&Container, &Attachment)> {
+        self.0.iter().find_map(|container| {
+            container.networks.iter().find(|attached| attached.ip == Some(ip)).map(|attached| (container, attached))
+        })
+    }
+
+    /// The running container that publishes a port of the host, and the port inside it.
+    #[must_use]
+    pub fn publishing(&self, host_port: u16) -> Option<(&Container, u16)> {
+        self.0.iter().filter(|container| container.runs()).find_map(|container| {
+            container
+                .ports
+                .iter()
+                .find(|port| port.host_port == Some(host_port) && port.protocol == "tcp")
+                .map(|port| (container, port.container_port))
+        })
+    }
+}
+
+/// One container. What `/containers/json` says; `detail` is there when it was inspected as well.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    pub id: String,
+    /// Without the leading slash.
+    pub name: String,
+    pub image: String,
+    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited`, `dead`.
+    pub status: String,
+    /// `bridge`, `host`, `none`, `container:<id>`, or the name of a network.
+    pub network_mode: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<Attachment>,
+    /// Published and exposed ports; what was wanted (`HostConfig`) when it was inspected, else what is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Port>,
+    /// The label `doctor.role`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_label: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose: Option<Compose>,
+    /// What it runs, as far as it can be told from its command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Program>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Box<Detail>>,
+}
+
+impl Container {
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.status == "running"
+    }
+
+    #[must_use]
+    pub fn on(&self, network: &str) -> Option<&Attachment> {
+        self.networks.iter().find(|attached| attached.network == network)
+    }
+
+    /// Whether it answers to `name` on some network.
+    #[must_use]
+    pub fn answers_to(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name) || self.networks.iter().any(|attached| attached.answers_to(name))
+    }
+}
+
+/// A container on a network.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Attachment {
+    pub network: String,
+    /// Empty while the container does not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<IpAddr>,
+    /// Every name that the network's DNS answers for it, its container name first: name, aliases and `DNSNames`
+    /// (on API < 1.44 the aliases lack the container name).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+}
+
+impl Attachment {
+    #[must_use]
+    pub fn answers_to(&self, name: &str) -> bool {
+        self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+}
+
+/// A port of a container, and where the host has it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Port {
+    pub container_port: u16,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// Absent: exposed but not published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_port: Option<u16>,
+    /// The host's address it is published on; empty or `0.0.0.0` or `::` for all.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub host_ip: String,
+}
+
+/// From the labels that compose sets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Compose {
+    pub project: String,
+    pub service: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub working_dir: String,
+    /// The compose files, absolute.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// `2.27.0`; 1.x is the separate program `docker-compose`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+}
+
+/// A program of the setup, with the options that checks use. Nothing else of a command line is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "name")]
+pub enum Program {
+    Caddy,
+    Mitmproxy(crate::model::mitmproxy::CommandLine),
+}
+
+/// What `/containers/ID/json` adds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Detail {
+    #[serde(default)]
+    pub exit_code: i64,
+    /// `State.Error`: why the engine could not start it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub error: String,
+    /// `2026-11-23T20:30:00.123456789Z`; empty when it never ran.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub started_at: String,
+    #[serde(default)]
+    pub oom_killed: bool,
+    #[serde(default)]
+    pub restarts: i64,
+    /// The process id on the engine's machine; 0 when it does not run.
+    #[serde(default)]
+    pub pid: u32,
+    #[serde(default)]
+    pub tty: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// `HostConfig.ExtraHosts`: `host.docker.internal:host-gateway`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra_hosts: Vec<String>,
+    /// From the environment: `CADDY_ADMIN`, `CADDY_VERSION`, `PYTHONUNBUFFERED`. No other value is read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment: Vec<(String, String)>,
+    /// When the namespace that it shares belongs to a container that is not there any more: that container's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_owner: Option<String>,
+    /// The lines of its log that say why it ended; read of containers that do not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<Known<Vec<String>>>,
+    /// How to make it anew.
+    #[serde(default)]
+    pub recipe: Recipe,
+}
+
+impl Detail {
+    #[must_use]
+    pub fn environment(&self, name: &str) -> Option<&str> {
+        self.environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// `State.Health`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// `starting`, `healthy`, `unhealthy`.
+    pub status: String,
+    pub failing_streak: i64,
+    /// The exit code of the last probe.
+    #[serde(default)]
+    pub exit_code: i64,
+    /// What the last probe printed, its first lines.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub output: String,
+}
+
+/// The `docker run` that would make a container anew, without any value of its environment, labels or arguments.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Options of `docker run`, each with its value as one group of words: `["--network", "app-net"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<Vec<String>>,
+    /// Networks beyond the first, with the aliases on each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_networks: Vec<(String, Vec<String>)>,
+    /// How many words `Config.Entrypoint` has.
+    #[serde(default)]
+    pub entrypoint_words: usize,
+    /// How many words `Config.Cmd` has.
+    #[serde(default)]
+    pub command_words: usize,
+    /// Whether a health check in the shell form is set on it.
+    #[serde(default)]
+    pub shell_health_check: bool,
+    #[serde(default)]
+    pub has_labels: bool,
+    /// What it has and this recipe does not carry over; when there is any, no command is printed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_carried: Vec<String>,
+}
+
+/// Every network of the engine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Networks(pub Vec<Network>);
+
+impl Networks {
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Network> {
+        self.0.iter().find(|network| network.name == name)
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Network {
+    pub id: String,
+    pub name: String,
+    /// `bridge`, `host`, `null`, `overlay`, `macvlan`, ...
+    pub driver: String,
+    /// The gateway: the host's address on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gateways: Vec<IpAddr>,
+    /// The host's interface: `docker0`, `br-<12 characters of the id>`, or as named by an option.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub interface: String,
+    /// Made by compose under this name in the file: `default`, `app`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose_name: Option<String>,
+}
+
+/// Whether container names resolve on it: the engine's DNS serves user-defined networks only.
+#[must_use]
+pub fn is_user_defined(network: &str) -> bool {
+    !matches!(network, "bridge" | "host" | "none" | "default")
+}

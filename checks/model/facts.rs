@@ -1,0 +1,252 @@
+//! Everything that was learned about a setup: plain values, recorded with `--record` and read with `--replay`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    Paths, Setup,
+    caddy::Caddies,
+    docker::{Containers, EngineSeen, Networks},
+    host::Host,
+    mitmproxy::Mitmproxies,
+    path, setup,
+    view::Views,
+};
+
+/// The version of the recording's form. Additive changes leave it as it is.
+pub const SCHEMA: u32 = 1;
+
+/// A fact, or why it could not be had.
+pub type Known<T> = Result<T, Missing>;
+
+/// All facts of one run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Facts {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The version of the doctor that asked.
+    pub doctor: String,
+    /// How long the asking took, in milliseconds.
+    pub elapsed_ms: u64,
+    pub asked: Asked,
+    pub engine: Known<EngineSeen>,
+    pub containers: Known<Containers>,
+    pub networks: Known<Networks>,
+    pub host: Known<Host>,
+    pub caddies: Known<Caddies>,
+    pub mitmproxies: Known<Mitmproxies>,
+    pub views: Known<Views>,
+}
+
+/// What the user asked for, as far as the judgement depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// `--host`: the Hosts whose paths are judged; empty means every Host that leads to mitmproxy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// `--caddy`: the name of a container, or the URL of an admin API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caddy: Option<String>,
+    /// `--mitmproxy`: the name of a container, or the URL of a mitmweb.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mitmproxy: Option<String>,
+    /// `--project`: a compose project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The compose project that this folder would have: its name, in the form that compose makes of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+}
+
+/// Why a fact could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Missing {
+    /// No selected check needs it.
+    NotAsked,
+    /// A question was asked and this came back.
+    Failed {
+        /// What was asked, of whom, from where: `GET http://127.0.0.1:2019/config/ from inside caddy`.
+        asked: String,
+        kind: Kind,
+        /// What came back, in the words of the one who said it.
+        why: String,
+    },
+    /// It stands on another fact, which could not be had.
+    Because(FactId, Box<Missing>),
+}
+
+/// In which way a question failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// There is nothing at that address: no socket file, no such container, no such name.
+    NotFound,
+    /// The connection was refused or reset.
+    Refused,
+    /// This user may not.
+    Denied,
+    /// No answer in time.
+    TimedOut,
+    /// The doctor cannot speak to it (TLS, ssh, an API that is too old).
+    Unsupported,
+    /// An answer came and it is not what it should be.
+    Garbage,
+    /// An HTTP status that says no.
+    Status(u16),
+    /// A password or token is needed.
+    NeedsToken,
+    /// It is not running.
+    NotRunning,
+}
+
+impl Missing {
+    pub fn failed(asked: impl Into<String>, kind: Kind, why: impl Into<String>) -> Self {
+        Self::Failed { asked: asked.into(), kind, why: why.into() }
+    }
+
+    #[must_use]
+    pub fn because(self, fact: FactId) -> Self {
+        Self::Because(fact, Box::new(self))
+    }
+
+    /// The end of the chain: the question that failed first.
+    #[must_use]
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::Because(_, missing) => missing.root(),
+            other => other,
+        }
+    }
+
+    /// In which way the first question failed.
+    #[must_use]
+    pub fn kind(&self) -> Option<Kind> {
+        match self.root() {
+            Self::Failed { kind, .. } => Some(*kind),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAsked => f.write_str("not asked"),
+            Self::Failed { asked, why, .. } => write!(f, "{asked}: {why}"),
+            Self::Because(fact, missing) => write!(f, "{} not known: {missing}", fact.words()),
+        }
+    }
+}
+
+/// One thing that can be known.
+pub trait Fact: Sized {
+    const ID: FactId;
+    fn of(context: &Context) -> &Known<Self>;
+}
+
+/// What a check asks for: a fact (`&T`), or a fact or the reason that it is missing (`Attempt<T>`).
+pub trait Need {
+    const ID: FactId;
+    type Given<'c>;
+
+    /// Hands it out.
+    ///
+    /// # Errors
+    /// The reason, when the fact could not be had and the check did not ask for the reason itself.
+    fn given(context: &Context) -> Result<Self::Given<'_>, Missing>;
+}
+
+impl<F: Fact + 'static> Need for F {
+    const ID: FactId = F::ID;
+    type Given<'c> = &'c F;
+
+    fn given(context: &Context) -> Result<&F, Missing> {
+        F::of(context).as_ref().map_err(Clone::clone)
+    }
+}
+
+/// Asks for a fact, or for the reason that it is missing.
+pub struct Attempt<F>(std::marker::PhantomData<F>);
+
+impl<F: Fact + 'static> Need for Attempt<F> {
+    const ID: FactId = F::ID;
+    type Given<'c> = Result<&'c F, &'c Missing>;
+
+    fn given(context: &Context) -> Result<Self::Given<'_>, Missing> {
+        Ok(F::of(context).as_ref())
+    }
+}
+
+/// The facts, and what follows from them without any further question.
+#[derive(Debug)]
+pub struct Context {
+    pub asked: Known<Asked>,
+    pub engine: Known<EngineSeen>,
+    pub containers: Known<Containers>,
+    pub networks: Known<Networks>,
+    pub host: Known<Host>,
+    pub caddies: Known<Caddies>,
+    pub mitmproxies: Known<Mitmproxies>,
+    pub views: Known<Views>,
+    pub setup: Known<Setup>,
+    pub paths: Known<Paths>,
+}
+
+impl Context {
+    #[must_use]
+    pub fn new(facts: Facts) -> Self {
+        let setup = setup::find(&facts);
+        let paths = match &setup {
+            Ok(setup) => Ok(path::find(&facts, setup)),
+            Err(missing) => Err(missing.clone().because(FactId::Setup)),
+        };
+        Self {
+            asked: Ok(facts.asked),
+            engine: facts.engine,
+            containers: facts.containers,
+            networks: facts.networks,
+            host: facts.host,
+            caddies: facts.caddies,
+            mitmproxies: facts.mitmproxies,
+            views: facts.views,
+            setup,
+            paths,
+        }
+    }
+}
+
+macro_rules! facts {
+    ($($field:ident: $fact:ident, $words:literal;)*) => {
+        /// Names a fact.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum FactId { $($fact),* }
+
+        impl FactId {
+            /// As it stands in a sentence, before "not known".
+            #[must_use]
+            pub fn words(self) -> &'static str {
+                match self { $(Self::$fact => $words),* }
+            }
+        }
+
+        $(impl Fact for $fact {
+            const ID: FactId = FactId::$fact;
+            fn of(context: &Context) -> &Known<Self> { &context.$field }
+        })*
+    };
+}
+facts! {
+    asked: Asked, "the request is";
+    engine: EngineSeen, "the engine is";
+    containers: Containers, "the containers are";
+    networks: Networks, "the networks are";
+    host: Host, "the host is";
+    caddies: Caddies, "Caddy's config is";
+    mitmproxies: Mitmproxies, "mitmproxy's options are";
+    views: Views, "the views are";
+    setup: Setup, "the setup is";
+    paths: Paths, "the path is";
+}

@@ -1,0 +1,470 @@
+//! What mends a finding: a typed action, from which its commands and the text that makes it last are written.
+
+use serde::Serialize;
+
+use crate::model::{
+    docker::{Container, Recipe},
+    setup::{Part, PartKind},
+    text::{self, shell},
+};
+
+/// One way to mend a finding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fix {
+    /// What it does, an imperative sentence.
+    pub title: String,
+    pub action: Action,
+    /// What makes it last, where the action alone is gone with the next `up` or restart.
+    pub edits: Vec<Edit>,
+}
+
+impl Fix {
+    pub fn new(title: impl Into<String>, action: Action) -> Self {
+        Self { title: title.into(), action, edits: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn edit(mut self, edit: Edit) -> Self {
+        self.edits.push(edit);
+        self
+    }
+}
+
+/// What a fix may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Apply {
+    /// Nothing is lost, and it can be taken back.
+    Safe,
+    /// Something is restarted, stopped or made anew.
+    Disruptive,
+    /// A person has to decide or to write something.
+    Manual,
+}
+
+/// Text for a file.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Edit {
+    pub file: String,
+    /// `yaml`, `caddyfile`, `json`, `sh`.
+    pub language: &'static str,
+    pub text: String,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// `docker network connect`.
+    Connect {
+        network: String,
+        container: String,
+        aliases: Vec<String>,
+    },
+    /// Creates a network and connects containers to it, each with the names it has to answer to.
+    NewNetwork {
+        network: String,
+        containers: Vec<(String, Vec<String>)>,
+    },
+    Start {
+        container: String,
+    },
+    Unpause {
+        container: String,
+    },
+    /// Stops a container and starts another.
+    StopThenStart {
+        stop: String,
+        start: String,
+    },
+    /// Makes a container anew, with changes. The old one is kept, renamed, until the new one runs.
+    Recreate(Box<Recreate>),
+    /// Sets an option of a running mitmweb; it is lost with the next restart.
+    SetOption {
+        at: ApiAt,
+        option: &'static str,
+        value: String,
+    },
+    /// Sets a dial in the config of a running Caddy; a Caddy that is started from a Caddyfile forgets it with a restart.
+    SetDial {
+        at: ApiAt,
+        config_path: String,
+        dial: String,
+    },
+    /// A command that stands for itself.
+    Command {
+        command: String,
+        apply: Apply,
+    },
+    /// Nothing that a command could do; the title and the edits tell.
+    Manual,
+}
+
+/// From where an admin API is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ApiAt {
+    /// From this machine: `http://127.0.0.1:8081`.
+    Here(String),
+    /// From inside the container, where it always answers.
+    Inside { container: String, url: String },
+}
+
+impl ApiAt {
+    /// The API of a part: of a container it is reached from inside, published or not.
+    #[must_use]
+    pub fn of(part: &Part, url: &str) -> Self {
+        match part.kind {
+            PartKind::Container => Self::Inside { container: part.name.clone(), url: url.to_owned() },
+            _ => Self::Here(url.to_owned()),
+        }
+    }
+}
+
+/// A container made anew.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recreate {
+    pub container: String,
+    pub image: String,
+    pub recipe: Recipe,
+    pub change: Change,
+}
+
+/// What is different in the new container.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    AddHost {
+        entry: String,
+    },
+    /// The host ports, old and new.
+    Publish {
+        ports: Vec<(u16, u16)>,
+    },
+    /// The namespace that it shares.
+    Network {
+        mode: String,
+    },
+    /// The first word of its command, old and new.
+    Program {
+        from: String,
+        to: String,
+    },
+    /// Its health check: a shell command.
+    HealthCheck {
+        command: String,
+    },
+}
+
+impl Recreate {
+    /// `None` when the container was not inspected.
+    #[must_use]
+    pub fn of(container: &Container, change: Change) -> Option<Self> {
+        let recipe = container.detail.as_ref()?.recipe.clone();
+        Some(Self { container: container.name.clone(), image: container.image.clone(), recipe, change })
+    }
+}
+
+impl Action {
+    #[must_use]
+    pub fn apply(&self) -> Apply {
+        match self {
+            Self::Connect { .. }
+            | Self::NewNetwork { .. }
+            | Self::Start { .. }
+            | Self::Unpause { .. }
+            | Self::SetOption { .. }
+            | Self::SetDial { .. } => Apply::Safe,
+            Self::StopThenStart { .. } => Apply::Disruptive,
+            Self::Recreate(recreate) if recreate.recipe.not_carried.is_empty() => Apply::Disruptive,
+            Self::Command { apply, .. } => *apply,
+            Self::Recreate(_) | Self::Manual => Apply::Manual,
+        }
+    }
+
+    /// Commands for a POSIX shell, in order; each works as it stands.
+    #[must_use]
+    pub fn commands(&self) -> Vec<String> {
+        match self {
+            Self::Connect { network, container, aliases } => vec![connect(network, container, aliases)],
+            Self::NewNetwork { network, containers } => {
+                let create = format!("docker network create {}", shell(network));
+                let connects = containers.iter().map(|(container, aliases)| connect(network, container, aliases));
+                std::iter::once(create).chain(connects).collect()
+            }
+            Self::Start { container } => vec![format!("docker start {}", shell(container))],
+            Self::Unpause { container } => vec![format!("docker unpause {}", shell(container))],
+            Self::StopThenStart { stop, start } => {
+                vec![format!("docker stop {}", shell(stop)), format!("docker start {}", shell(start))]
+            }
+            Self::Recreate(recreate) => recreate.commands(),
+            Self::SetOption { at, option, value } => vec![set_option(at, option, value)],
+            Self::SetDial { at, config_path, dial } => vec![set_dial(at, config_path, dial)],
+            Self::Command { command, .. } => vec![command.clone()],
+            Self::Manual => Vec::new(),
+        }
+    }
+}
+
+fn connect(network: &str, container: &str, aliases: &[String]) -> String {
+    let aliases: String = aliases.iter().map(|alias| format!("--alias {} ", shell(alias))).collect();
+    format!("docker network connect {aliases}{} {}", shell(network), shell(container))
+}
+
+/// Writes go with a cross-site token that the sender makes up; the cookie has another name from 12.2.3 on. The
+/// mitmproxy image has python3 and no curl.
+fn set_option(at: &ApiAt, option: &str, value: &str) -> String {
+    match at {
+        ApiAt::Here(url) => format!(
+            "curl -fsS -X PUT {url}/options -H 'Content-Type: application/json' -H 'X-XSRFToken: doctor' \
+             -H 'Cookie: _xsrf=doctor; _mitmproxy_xsrf=doctor' -d {}",
+            shell(&format!("{{\"{option}\": {value}}}"))
+        ),
+        ApiAt::Inside { container, url } => {
+            let body = serde_json::json!(format!("{{\"{option}\": {value}}}"));
+            let script = format!(
+                "import urllib.request as u; u.build_opener(u.ProxyHandler({{}})).open(u.Request(\"{url}/options\", {body}.encode(), \
+                 {{\"Content-Type\": \"application/json\", \"X-XSRFToken\": \"doctor\", \
+                 \"Cookie\": \"_xsrf=doctor; _mitmproxy_xsrf=doctor\"}}, method=\"PUT\"))"
+            );
+            format!("docker exec {} python3 -c {}", shell(container), shell(&script))
+        }
+    }
+}
+
+/// A POST replaces a value that is no list. The Caddy image has wget, and no curl before 2.11.
+fn set_dial(at: &ApiAt, config_path: &str, dial: &str) -> String {
+    let body = shell(&serde_json::json!(dial).to_string());
+    match at {
+        ApiAt::Here(url) => {
+            format!("curl -fsS {} -H 'Content-Type: application/json' -d {body}", shell(&format!("{url}{config_path}")))
+        }
+        ApiAt::Inside { container, url } => format!(
+            "docker exec {} wget -qO- --header 'Content-Type: application/json' --post-data {body} {}",
+            shell(container),
+            shell(&format!("{url}{config_path}"))
+        ),
+    }
+}
+
+impl Recreate {
+    /// Stops and renames the old container, runs the new one, and removes the old one when the new one runs; puts it
+    /// back when it does not. Environment, labels and arguments are taken from the old one when the commands run, so
+    /// no value of theirs is printed.
+    fn commands(&self) -> Vec<String> {
+        if !self.recipe.not_carried.is_empty() {
+            return Vec::new();
+        }
+        let name = shell(&self.container);
+        let old = shell(&format!("{}-before", self.container));
+        let env = shell(&format!("{}.env", self.container));
+        let inspect = |template: &str| format!("docker inspect -f '{template}' {old}");
+
+        let mut commands = vec![
+            format!("docker stop {name}"),
+            format!("docker rename {name} {old}"),
+            format!("(umask 077; {} > {env})", inspect("{{range .Config.Env}}{{println .}}{{end}}")),
+        ];
+        let mut run = vec![format!("docker create --name {name} --env-file {env}")];
+        if self.recipe.has_labels {
+            let labels = shell(&format!("{}.labels", self.container));
+            commands.push(format!(
+                "(umask 077; {} > {labels})",
+                inspect("{{range $k, $v := .Config.Labels}}{{println (printf \"%s=%s\" $k $v)}}{{end}}")
+            ));
+            run.push(format!("--label-file {labels}"));
+        }
+        run.extend(
+            self.options().iter().map(|words| words.iter().map(|word| shell(word)).collect::<Vec<_>>().join(" ")),
+        );
+        match &self.change {
+            Change::HealthCheck { command } => run.push(format!("--health-cmd {}", shell(command))),
+            _ if self.recipe.shell_health_check => {
+                run.push(format!("--health-cmd \"$({})\"", inspect("{{index .Config.Healthcheck.Test 1}}")));
+            }
+            _ => {}
+        }
+        if self.recipe.entrypoint_words > 0 {
+            run.push(format!("--entrypoint \"$({})\"", inspect("{{index .Config.Entrypoint 0}}")));
+        }
+        run.push(shell(&self.image));
+        let run = run.join(" ");
+        commands.push(match self.arguments() {
+            Some(arguments) => {
+                let renamed = match &self.change {
+                    Change::Program { from, to } => format!(" | sed '1s/^{from}$/{to}/'"),
+                    _ => String::new(),
+                };
+                format!("{}{renamed} | tr '\\n' '\\0' | xargs -0 {run}", inspect(&arguments))
+            }
+            None => run,
+        });
+        for (network, aliases) in &self.recipe.more_networks {
+            commands.push(connect(network, &self.container, aliases));
+        }
+        let runs = format!(
+            "docker start {name} && sleep 2 && docker inspect -f '{{{{.State.Running}}}}' {name} | grep -q true"
+        );
+        commands.push(format!(
+            "if {runs}; then docker rm {old}; else docker rm -f {name}; docker rename {old} {name}; docker start {name}; fi"
+        ));
+        let labels = if self.recipe.has_labels {
+            format!(" {}", shell(&format!("{}.labels", self.container)))
+        } else {
+            String::new()
+        };
+        commands.push(format!("rm {env}{labels}"));
+        commands
+    }
+
+    /// The template that prints every argument on a line of its own: of the entry point all but the first word, then
+    /// the command. `None` when there is no argument.
+    fn arguments(&self) -> Option<String> {
+        let words = match self.recipe.entrypoint_words {
+            0 | 1 => String::new(),
+            _ => "{{range slice .Config.Entrypoint 1}}{{println .}}{{end}}".to_owned(),
+        };
+        // `docker inspect` ends its output with a newline of its own, so the last word goes without.
+        let command = "{{range $i, $a := .Config.Cmd}}{{if $i}}{{println}}{{end}}{{$a}}{{end}}";
+        match (words.is_empty(), self.recipe.command_words) {
+            (true, 0) => None,
+            (_, 0) => Some(
+                "{{range $i, $a := slice .Config.Entrypoint 1}}{{if $i}}{{println}}{{end}}{{$a}}{{end}}".to_owned(),
+            ),
+            _ => Some(words + command),
+        }
+    }
+
+    fn options(&self) -> Vec<Vec<String>> {
+        let mut options = self.recipe.options.clone();
+        match &self.change {
+            Change::AddHost { entry } => options.push(vec!["--add-host".to_owned(), entry.clone()]),
+            Change::Network { mode } => {
+                options.retain(|words| words[0] != "--network");
+                options.push(vec!["--network".to_owned(), mode.clone()]);
+            }
+            Change::Publish { ports } => {
+                for words in options.iter_mut().filter(|words| words[0] == "-p") {
+                    for (old, new) in ports {
+                        words[1] = moved_port(&words[1], *old, *new);
+                    }
+                }
+            }
+            Change::HealthCheck { .. } => options.retain(|words| words[0] != "--no-healthcheck"),
+            Change::Program { .. } => {}
+        }
+        options
+    }
+}
+
+/// `127.0.0.1:8081:8081/tcp` with another host port.
+fn moved_port(publish: &str, old: u16, new: u16) -> String {
+    let mut parts: Vec<String> = publish.rsplitn(3, ':').map(str::to_owned).collect();
+    if parts.get(1).is_some_and(|port| *port == old.to_string()) {
+        parts[1] = new.to_string();
+    }
+    parts.reverse();
+    parts.join(":")
+}
+
+/// How a container's service is written into the compose file, and brought up from it.
+///
+/// The override goes into a file of its own beside the compose file, so that nothing that is there is overwritten.
+#[must_use]
+pub fn compose_override(container: &Container, lines: &[&str]) -> Option<(Edit, Action)> {
+    let compose = container.compose.as_ref()?;
+    let last = compose.files.last().filter(|_| !compose.working_dir.is_empty())?;
+    let folder = last.rsplit_once('/').map_or(compose.working_dir.as_str(), |(folder, _)| folder);
+    let file = format!("{folder}/compose.doctor.yml");
+    let body: String = lines.iter().map(|line| format!("    {line}\n")).collect();
+    let edit =
+        Edit { file: file.clone(), language: "yaml", text: format!("services:\n  {}:\n{body}", compose.service) };
+    let program = if compose.version.starts_with("1.") { "docker-compose" } else { "docker compose" };
+    let files: String = compose.files.iter().chain([&file]).map(|file| format!("-f {} ", shell(file))).collect();
+    let text: Vec<String> = edit.text.lines().map(shell).collect();
+    let command = format!(
+        "printf '%s\\n' {} > {} && {program} -p {} {files}up -d --no-deps {}",
+        text.join(" "),
+        shell(&file),
+        shell(&compose.project),
+        shell(&compose.service)
+    );
+    Some((edit, Action::Command { command, apply: Apply::Disruptive }))
+}
+
+/// A fix that makes a container anew: by compose where compose made it, else by `docker run`.
+#[must_use]
+pub fn recreate(container: &Container, title: impl Into<String>, change: Change, compose_lines: &[&str]) -> Fix {
+    let mut title = title.into();
+    if let Some((edit, action)) = compose_override(container, compose_lines) {
+        return Fix::new(title, action).edit(edit);
+    }
+    match Recreate::of(container, change) {
+        Some(recreate) => {
+            if !recreate.recipe.not_carried.is_empty() {
+                title = format!(
+                    "{title}; by hand, since no command carries over its {}",
+                    text::list(&recreate.recipe.not_carried)
+                );
+            }
+            Fix::new(title, Action::Recreate(Box::new(recreate)))
+        }
+        None => Fix::new(title, Action::Manual),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{docker::Compose, example};
+
+    #[test]
+    fn a_recreation_names_no_value_and_keeps_the_old_container() {
+        let mut container = example::container("my app", "app-net", "172.20.0.2");
+        container.detail.as_mut().unwrap().recipe = Recipe {
+            options: vec![
+                vec!["--network".into(), "app-net".into()],
+                vec!["-p".into(), "127.0.0.1:8081:8081/tcp".into()],
+            ],
+            command_words: 3,
+            ..Recipe::default()
+        };
+        let fix = recreate(&container, "x", Change::Publish { ports: vec![(8081, 9081)] }, &[]);
+        let commands = fix.action.commands().join("\n");
+        assert!(commands.contains("-p 127.0.0.1:9081:8081/tcp"), "{commands}");
+        assert!(commands.contains("docker rename 'my app' 'my app-before'"), "{commands}");
+        assert!(commands.contains("--env-file 'my app.env'"), "{commands}");
+        assert_eq!(fix.action.apply(), Apply::Disruptive);
+    }
+
+    #[test]
+    fn what_cannot_be_carried_over_is_said_and_no_command_printed() {
+        let mut container = example::container("mitmproxy", "app-net", "172.20.0.2");
+        container.detail.as_mut().unwrap().recipe.not_carried = vec!["devices".into()];
+        let fix = recreate(&container, "x", Change::AddHost { entry: "a:b".into() }, &[]);
+        assert!(fix.title.contains("devices") && fix.action.commands().is_empty());
+        assert_eq!(fix.action.apply(), Apply::Manual);
+    }
+
+    #[test]
+    fn a_compose_service_is_changed_by_compose() {
+        let mut container = example::container("app-mitmproxy-1", "app-net", "172.20.0.2");
+        container.compose = Some(Compose {
+            project: "app".into(),
+            service: "mitmproxy".into(),
+            working_dir: "/srv/app".into(),
+            files: vec!["/srv/app/compose.yml".into()],
+            version: "2.27.0".into(),
+        });
+        let fix = recreate(&container, "x", Change::AddHost { entry: "a:b".into() }, &["extra_hosts: [\"a:b\"]"]);
+        assert_eq!(fix.edits[0].file, "/srv/app/compose.doctor.yml");
+        assert_eq!(fix.edits[0].text, "services:\n  mitmproxy:\n    extra_hosts: [\"a:b\"]\n");
+        assert!(fix.action.commands()[0].ends_with(
+            "docker compose -p app -f /srv/app/compose.yml -f /srv/app/compose.doctor.yml up -d --no-deps mitmproxy"
+        ));
+    }
+
+    #[test]
+    fn options_are_set_with_a_token_of_ones_own() {
+        let at = ApiAt::Here("http://127.0.0.1:8081".into());
+        let command = set_option(&at, "keep_host_header", "true");
+        assert!(command.ends_with(r#"-d '{"keep_host_header": true}'"#), "{command}");
+    }
+}

@@ -1,0 +1,334 @@
+//! What mitmproxy was told and what it does: its command line, mitmweb's options, its servers, its flows.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Known, Place, text, view::Way};
+
+/// Every mitmproxy that was found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Mitmproxies(pub Vec<MitmproxySeen>);
+
+impl Mitmproxies {
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&MitmproxySeen> {
+        self.0.iter().find(|seen| seen.name == name)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MitmproxySeen {
+    /// The container's name, or `mitmweb (pid 123)`.
+    pub name: String,
+    pub place: Place,
+    pub command_line: CommandLine,
+    /// From the `Server` header, which every answer of mitmweb carries, a refusal too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// mitmweb's address in its place: `http://127.0.0.1:8081`.
+    pub web: String,
+    /// How it was reached.
+    pub way: Way,
+    pub options: Known<Options>,
+    /// `/state`; absent before 9.0, which has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servers: Option<Known<Vec<ModeServer>>>,
+    /// How many flows its view holds. `view_filter` hides the others.
+    pub flows: Known<u64>,
+}
+
+/// Which of the three programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interface {
+    /// Has the web interface and its API.
+    #[default]
+    Mitmweb,
+    /// Prints flows, keeps none, has no API.
+    Mitmdump,
+    /// The console program: needs a terminal, has no API.
+    Mitmproxy,
+}
+
+impl Interface {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mitmweb => "mitmweb",
+            Self::Mitmdump => "mitmdump",
+            Self::Mitmproxy => "mitmproxy",
+        }
+    }
+}
+
+/// The options of a command line that checks use. Values of other options are not read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CommandLine {
+    pub interface: Interface,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modes: Vec<String>,
+    /// `keep_host_header`, `listen_port`, `web_host`, ...: options and the value given for each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: BTreeMap<String, String>,
+    /// Names after `--set` that are none of the options that checks use; their values are not kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_set: Vec<String>,
+}
+
+/// Options whose values are kept.
+const KEPT: &[&str] = &[
+    "block_global",
+    "block_private",
+    "connection_strategy",
+    "keep_host_header",
+    "listen_host",
+    "listen_port",
+    "ssl_insecure",
+    "stream_large_bodies",
+    "upstream_cert",
+    "web_host",
+    "web_port",
+];
+
+impl CommandLine {
+    /// Reads a command line, from the word that is the program's name on. `None` when no word is one of the three
+    /// programs: `docker-entrypoint.sh mitmweb ...`, `sh -c "mitmweb ..."` and `python3 /usr/bin/mitmweb ...` are found.
+    pub fn read<S: AsRef<str>>(words: &[S]) -> Option<Self> {
+        let words: Vec<&str> = words.iter().flat_map(|word| shell_words(word.as_ref())).collect();
+        let (start, interface) = words.iter().take(16).enumerate().find_map(|(at, word)| {
+            let interface = match text::base_name(word) {
+                "mitmweb" => Interface::Mitmweb,
+                "mitmdump" => Interface::Mitmdump,
+                "mitmproxy" => Interface::Mitmproxy,
+                _ => return None,
+            };
+            Some((at, interface))
+        })?;
+        let mut line = Self { interface, ..Self::default() };
+        let mut rest = words[start + 1..].iter().copied();
+        while let Some(word) = rest.next() {
+            let (flag, inline) = match word.split_once('=') {
+                Some((flag, value)) if flag.starts_with("--") => (flag, Some(value)),
+                _ => (word, None),
+            };
+            let option = match flag {
+                "--mode" | "-m" => "mode",
+                "--set" => "",
+                "--listen-port" | "-p" => "listen_port",
+                "--listen-host" => "listen_host",
+                "--web-port" => "web_port",
+                "--web-host" => "web_host",
+                "--ssl-insecure" | "-k" => {
+                    line.set.insert("ssl_insecure".to_owned(), "true".to_owned());
+                    continue;
+                }
+                _ => continue,
+            };
+            let Some(value) = inline.or_else(|| rest.next()) else { break };
+            match option {
+                "" => line.set_option(value),
+                "mode" => line.modes.push(text::without_user_info(value)),
+                option => {
+                    line.set.insert(option.to_owned(), value.to_owned());
+                }
+            }
+        }
+        Some(line)
+    }
+
+    fn set_option(&mut self, assignment: &str) {
+        // A bare `--set name` switches a boolean on.
+        let (name, value) = assignment.split_once('=').unwrap_or((assignment, "true"));
+        if name == "mode" {
+            self.modes.push(text::without_user_info(value));
+        } else if KEPT.contains(&name) {
+            self.set.insert(name.to_owned(), value.to_owned());
+        } else {
+            self.other_set.push(name.to_owned());
+        }
+    }
+
+    #[must_use]
+    pub fn is_set(&self, option: &str) -> bool {
+        self.set.get(option).is_some_and(|value| value == "true")
+    }
+
+    /// 8081 unless told otherwise.
+    #[must_use]
+    pub fn web_port(&self) -> u16 {
+        self.set.get("web_port").and_then(|port| port.parse().ok()).unwrap_or(8081)
+    }
+
+    /// 8080 unless told otherwise.
+    #[must_use]
+    pub fn listen_port(&self) -> u16 {
+        self.set.get("listen_port").and_then(|port| port.parse().ok()).unwrap_or(8080)
+    }
+}
+
+/// Splits what stands in one word of `sh -c "..."`; quotes are dropped, which is enough to find options.
+fn shell_words(word: &str) -> impl Iterator<Item = &str> {
+    word.split_whitespace().map(|word| word.trim_matches(['"', '\''])).filter(|word| !word.is_empty() && *word != "\\")
+}
+
+/// Options as mitmweb has them now, from `/options`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Options {
+    /// `["reverse:http://backend:3000"]`; one string before 9.0.
+    pub mode: Vec<String>,
+    pub keep_host_header: bool,
+    /// 8080 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen_port: Option<u16>,
+    /// `/flows` and the count show only what matches it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view_filter: Option<String>,
+    #[serde(default)]
+    pub intercept_active: bool,
+    #[serde(default)]
+    pub ssl_insecure: bool,
+    /// `eager` or `lazy`.
+    #[serde(default)]
+    pub connection_strategy: String,
+    /// The names of all options, to tell a misspelt `--set`, which mitmproxy accepts without a word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+}
+
+/// One entry of `/state`'s `servers`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModeServer {
+    pub full_spec: String,
+    pub is_running: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_exception: Option<String>,
+    /// `[["0.0.0.0", 8080]]`; IPv6 entries have four elements, of which the first two are kept.
+    #[serde(default)]
+    pub listen_addrs: Vec<(String, u16)>,
+}
+
+impl MitmproxySeen {
+    /// The modes in force, and whether mitmweb itself said so (else its command line does).
+    #[must_use]
+    pub fn modes(&self) -> (Vec<Mode>, bool) {
+        match &self.options {
+            Ok(options) => (self.read_modes(&options.mode, options.listen_port), true),
+            Err(_) => (self.read_modes(&self.command_line.modes, None), false),
+        }
+    }
+
+    fn read_modes(&self, modes: &[String], listen_port: Option<u16>) -> Vec<Mode> {
+        let default_port = listen_port.unwrap_or_else(|| self.command_line.listen_port());
+        if modes.is_empty() {
+            return vec![Mode { spec: "regular".to_owned(), target: None, listen_port: default_port }];
+        }
+        modes.iter().map(|spec| Mode::read(spec, default_port, self.major_version())).collect()
+    }
+
+    /// `10` of `10.4.2`.
+    #[must_use]
+    pub fn major_version(&self) -> Option<u32> {
+        self.version.as_deref()?.split('.').next()?.parse().ok()
+    }
+}
+
+/// One proxy mode.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mode {
+    pub spec: String,
+    /// The target of a `reverse:` mode.
+    pub target: Option<Target>,
+    /// Where this mode listens.
+    pub listen_port: u16,
+}
+
+/// Where a reverse mode sends requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// `http`, `https`, `tls`, `tcp`, ...
+    pub scheme: String,
+    /// A name or an address, IPv6 without brackets.
+    pub host: String,
+    pub port: u16,
+}
+
+impl Mode {
+    /// Reads `reverse:[scheme://]host[:port][@[listen_host:]listen_port]`. Without a scheme it is https from 9.0;
+    /// 8.x took http unless the port was 443 or absent
+    /// (mitmproxy `mode_specs.py`; `server_spec.py` before).
+    #[must_use]
+    pub fn read(spec: &str, default_port: u16, major_version: Option<u32>) -> Self {
+        let (body, at) = match spec.rsplit_once('@') {
+            Some((body, at)) => (body, at.rsplit(':').next().and_then(|port| port.parse().ok())),
+            None => (spec, None),
+        };
+        let target = body.strip_prefix("reverse:").and_then(|target| {
+            let (scheme, rest) = match target.split_once("://") {
+                Some((scheme, rest)) => (Some(scheme), rest),
+                None => (None, target),
+            };
+            let (host, port) = text::host_and_port(rest.trim_end_matches('/'))?;
+            let scheme = scheme.map_or_else(
+                || match major_version {
+                    Some(..=8) if port.is_some_and(|port| port != 443) => "http".to_owned(),
+                    _ => "https".to_owned(),
+                },
+                str::to_ascii_lowercase,
+            );
+            let port = port.or(match scheme.as_str() {
+                "http" => Some(80),
+                "https" | "http3" | "quic" => Some(443),
+                "dns" => Some(53),
+                _ => None,
+            })?;
+            Some(Target { scheme, host: host.to_owned(), port })
+        });
+        Self { spec: spec.to_owned(), target, listen_port: at.unwrap_or(default_port) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(spec: &str, major: u32) -> Option<Target> {
+        Mode::read(spec, 8080, Some(major)).target
+    }
+
+    #[test]
+    fn finds_the_program_behind_entry_points_and_shells() {
+        for words in [
+            &["docker-entrypoint.sh", "mitmweb", "--mode", "reverse:http://b:3000", "--set", "keep_host_header=true"][..],
+            &["/bin/sh", "-c", "exec mitmweb --mode reverse:http://b:3000 --set keep_host_header"],
+            &["python3", "/usr/local/bin/mitmweb", "--mode=reverse:http://b:3000", "--set=keep_host_header=true"],
+        ] {
+            let line = CommandLine::read(words).unwrap();
+            assert_eq!(line.modes, ["reverse:http://b:3000"]);
+            assert!(line.is_set("keep_host_header"), "{words:?}");
+        }
+        assert_eq!(CommandLine::read(&["python3", "echo.py"]), None);
+    }
+
+    #[test]
+    fn keeps_the_names_but_not_the_values_of_other_options() {
+        let line =
+            CommandLine::read(&["mitmweb", "--set", "web_password=SECRET", "--set", "proxyauth=SECRET"]).unwrap();
+        assert_eq!(line.other_set, ["web_password", "proxyauth"]);
+        assert!(!serde_json::to_string(&line).unwrap().contains("SECRET"));
+    }
+
+    #[test]
+    fn reads_reverse_targets_as_mitmproxy_does() {
+        let http = |host: &str, port| Some(Target { scheme: "http".into(), host: host.into(), port });
+        assert_eq!(target("reverse:http://backend:3000", 10), http("backend", 3000));
+        assert_eq!(target("reverse:http://backend:3000/", 10), http("backend", 3000));
+        assert_eq!(target("reverse:http://[::1]:3000", 10), http("::1", 3000));
+        assert_eq!(target("reverse:backend:3000", 8), http("backend", 3000));
+        assert_eq!(target("reverse:backend:3000", 9).unwrap().scheme, "https");
+        assert_eq!(target("reverse:https://backend", 10).unwrap().port, 443);
+        assert_eq!(target("regular", 10), None);
+        assert_eq!(Mode::read("reverse:http://b:1@127.0.0.1:9000", 8080, Some(10)).listen_port, 9000);
+        assert_eq!(Mode::read("reverse:http://b:1@9000", 8080, Some(10)).listen_port, 9000);
+    }
+}

@@ -1,0 +1,29 @@
+//! The words that every check is written in: what is known ([`facts`]), what follows from it ([`setup`], [`path`]),
+//! and what a check may say ([`check`], [`finding`]).
+
+pub mod caddy;
+#[macro_use]
+pub mod check;
+pub mod docker;
+pub mod facts;
+pub mod finding;
+pub mod fix;
+pub mod host;
+pub mod mitmproxy;
+pub mod names;
+pub mod path;
+pub mod place;
+pub mod setup;
+pub mod text;
+pub mod view;
+
+#[cfg(test)]
+pub(crate) mod example;
+
+pub use check::{Check, Group, Verdict};
+pub use facts::{Asked, Context, Fact, FactId, Facts, Known, Missing, Need};
+pub use finding::{Evidence, Finding, Gap, Severity};
+pub use fix::{Action, Apply, Edit, Fix};
+pub use path::{Hop, Path, Paths};
+pub use place::Place;
+pub use setup::{Part, Role, Setup};

@@ -1,0 +1,131 @@
+//! Small pieces of text that several places read or write.
+
+/// The last part of a path.
+#[must_use]
+pub fn base_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
+}
+
+/// Splits `host`, `host:port`, `[v6]:port`; the host without brackets. `None` when the port is no port.
+#[must_use]
+pub fn host_and_port(address: &str) -> Option<(&str, Option<u16>)> {
+    if let Some(rest) = address.strip_prefix('[') {
+        let (host, after) = rest.split_once(']')?;
+        return match after.strip_prefix(':') {
+            Some(port) => Some((host, Some(port.parse().ok()?))),
+            None => after.is_empty().then_some((host, None)),
+        };
+    }
+    match address.rsplit_once(':') {
+        Some((host, _)) if host.contains(':') => Some((address, None)),
+        Some((host, port)) => Some((host, Some(port.parse().ok()?))),
+        None => Some((address, None)),
+    }
+}
+
+/// Writes a host and a port so that they can be read again.
+#[must_use]
+pub fn join_port(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Drops `user:password@` from the authority of a URL-like text.
+#[must_use]
+pub fn without_user_info(spec: &str) -> String {
+    let Some((scheme, rest)) = spec.split_once("://") else { return spec.to_owned() };
+    match rest.split_once('@') {
+        // mitmproxy's own `host:port@listen_port` is no user info.
+        Some((before, after)) if !after.chars().all(|c| c.is_ascii_digit() || c == ':' || c == '.') => {
+            let _ = before;
+            format!("{scheme}://{after}")
+        }
+        _ => spec.to_owned(),
+    }
+}
+
+/// One word for a POSIX shell: as it is when nothing in it is special, else in single quotes.
+#[must_use]
+pub fn shell(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+#[must_use]
+pub fn list<S: AsRef<str>>(items: &[S]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.as_ref().to_owned(),
+        [first @ .., last] => {
+            let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
+            format!("{} and {}", first.join(", "), last.as_ref())
+        }
+    }
+}
+
+/// The nearest of `known` to `word`, when it is near enough to be what was meant.
+#[must_use]
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let word = word.to_ascii_lowercase();
+    known
+        .into_iter()
+        .map(|known| (distance(&word, &known.to_ascii_lowercase()), known))
+        .filter(|(distance, known)| *distance <= (word.len().max(known.len()) / 3).max(1))
+        .min()
+        .map(|(_, known)| known)
+}
+
+/// How many letters have to be changed, put in or taken out (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let change = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_addresses() {
+        assert_eq!(host_and_port("a:1"), Some(("a", Some(1))));
+        assert_eq!(host_and_port("[::1]:8080"), Some(("::1", Some(8080))));
+        assert_eq!(host_and_port("::1"), Some(("::1", None)));
+        assert_eq!(host_and_port(":80"), Some(("", Some(80))));
+        assert_eq!(host_and_port("a:99999"), None);
+    }
+
+    #[test]
+    fn drops_user_info_only() {
+        assert_eq!(without_user_info("upstream:http://u:p@h:1"), "upstream:http://h:1");
+        assert_eq!(without_user_info("reverse:http://h:1@9000"), "reverse:http://h:1@9000");
+        assert_eq!(without_user_info("reverse:http://h:1@127.0.0.1:9000"), "reverse:http://h:1@127.0.0.1:9000");
+    }
+
+    #[test]
+    fn quotes_for_the_shell() {
+        assert_eq!(shell("app-net"), "app-net");
+        assert_eq!(shell("it's; rm"), r"'it'\''s; rm'");
+        assert_eq!(shell(""), "''");
+    }
+
+    #[test]
+    fn guesses_what_was_meant() {
+        assert_eq!(nearest("mitmproxi", ["caddy", "mitmproxy"]), Some("mitmproxy"));
+        assert_eq!(nearest("keephostheader", ["keep_host_header", "mode"]), Some("keep_host_header"));
+        assert_eq!(nearest("db", ["caddy", "mitmproxy"]), None);
+    }
+}

@@ -1,0 +1,245 @@
+use crate::model::{
+    Action, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Verdict,
+    docker::{Container, Containers, Networks, is_user_defined},
+    facts::Attempt,
+    fix::{self, Change, Edit},
+    names::Meaning,
+    view::{NameAnswer, Views},
+};
+
+check! {
+    /// Is there, for every hop between containers, a network that both are on?
+    ///
+    /// ## What it looks at
+    /// The networks of both ends of every hop that dials a container by name, and whether they are user-defined: the
+    /// engine's DNS (127.0.0.11) serves only those. On the default bridge names do not resolve at all.
+    ///
+    /// It is not needed, and passes, when a hop goes over a port that is published on the host, over the host's network,
+    /// inside one namespace, or to an address.
+    ///
+    /// ## Why it matters
+    /// "dial tcp: lookup mitmproxy on 127.0.0.11:53: no such host", and a 502 with an empty body: the name exists, but on
+    /// another network. Two compose projects have two networks unless told otherwise.
+    ///
+    /// ## How to fix it
+    /// `docker network connect NETWORK CONTAINER` heals it at once, without a restart. It is lost when the container is
+    /// made anew, so the networks belong into the compose file as well.
+    id: "shared-network",
+    group: Network,
+    after: ["setup-found", "container-health"],
+    needs: [Paths, Containers, Networks, Attempt<Views>],
+    run: run,
+}
+
+fn run(paths: &Paths, containers: &Containers, networks: &Networks, views: Result<&Views, &Missing>) -> Verdict {
+    let mut verdict = Verdict::default();
+    for (caddy, reason) in &paths.unknown {
+        verdict.gaps.push(Gap::about([caddy], format!("where {caddy} dials is not known: {reason}")));
+    }
+    for hop in paths.relevant() {
+        let Place::Container(from) = &hop.place else { continue };
+        match &hop.meaning {
+            Meaning::Container { network, .. } => {
+                verdict.evidence.push(Evidence::new(hop.id(), format!("both are on {network}")));
+            }
+            Meaning::Elsewhere(_) => {
+                let (Some(own), Some(other)) =
+                    (containers.named(from), hop.to.as_ref().and_then(|to| containers.named(to)))
+                else {
+                    continue;
+                };
+                if resolves(views.ok(), hop, other) {
+                    verdict
+                        .evidence
+                        .push(Evidence::new(hop.id(), "the name resolves there, by a link or an entry in /etc/hosts"));
+                } else {
+                    verdict.findings.push(separate(networks, containers, hop, own, other));
+                }
+            }
+            Meaning::Itself => {
+                verdict.evidence.push(Evidence::new(hop.id(), "stays inside one namespace, so none is needed"))
+            }
+            Meaning::TheHost => verdict.evidence.push(Evidence::new(hop.id(), "goes over the host, so none is needed")),
+            Meaning::Address(_) | Meaning::Unknown => {}
+        }
+    }
+    if verdict.evidence.is_empty() && verdict.findings.is_empty() && verdict.gaps.is_empty() {
+        return Verdict::not_applicable("no hop goes from one container to another by name");
+    }
+    verdict.summary = "every hop between containers has a network that both are on, or needs none".to_owned();
+    verdict
+}
+
+/// Whether the place itself said that the name is an address of that container.
+fn resolves(views: Option<&Views>, hop: &Hop, other: &Container) -> bool {
+    let seen = views.and_then(|views| views.from(&hop.place)).and_then(|view| view.name(&hop.dial.host));
+    match seen.map(|seen| &seen.answer) {
+        Some(NameAnswer::Addresses(ips)) => {
+            ips.iter().any(|ip| other.networks.iter().any(|attached| attached.ip == Some(*ip)))
+        }
+        _ => false,
+    }
+}
+
+fn separate(networks: &Networks, containers: &Containers, hop: &Hop, own: &Container, other: &Container) -> Finding {
+    let (from, to) = (&hop.from, &other.name);
+    // What a container that shares another's namespace is on, is what the owner is on.
+    let owner = match containers.place_of(other) {
+        Place::Host => return on_the_host(hop, own, other),
+        Place::Container(owner) => containers.named(&owner).unwrap_or(other),
+    };
+    let first_named = |container: &Container| {
+        container.networks.iter().map(|attached| attached.network.clone()).find(|network| is_user_defined(network))
+    };
+    let only_default = own
+        .networks
+        .iter()
+        .any(|attached| !is_user_defined(&attached.network) && owner.on(&attached.network).is_some());
+    let summary = if only_default {
+        format!("{from} and {to} share only the default bridge, where names do not resolve")
+    } else {
+        format!("{from} and {to} share no network")
+    };
+    let finding = Finding::fail([from.clone(), to.clone()], summary)
+        .on(hop)
+        .seen(format!("{from}'s networks"), networks_of(own))
+        .seen(format!("{to}'s networks"), networks_of(owner));
+    let finding = finding.seen("dial", hop.dial.to_string());
+    match (first_named(own), first_named(owner)) {
+        (Some(network), _) => finding.fix(connect(networks, &network, owner, from, &aliases(owner, &hop.dial.host))),
+        (None, Some(network)) => finding.fix(connect(networks, &network, own, to, &[])),
+        (None, None) => {
+            let network = format!("{}-net", own.name);
+            let aliases = aliases(owner, &hop.dial.host);
+            let both = vec![(own.name.clone(), Vec::new()), (owner.name.clone(), aliases)];
+            finding.fix(Fix::new(
+                format!("put {from} and {to} on a network of their own"),
+                Action::NewNetwork { network, containers: both },
+            ))
+        }
+    }
+}
+
+/// The names it needs on a new network beside its container name, which it has everywhere.
+fn aliases(container: &Container, dialled: &str) -> Vec<String> {
+    if container.name.eq_ignore_ascii_case(dialled) { Vec::new() } else { vec![dialled.to_owned()] }
+}
+
+fn networks_of(container: &Container) -> String {
+    let names: Vec<&str> = container.networks.iter().map(|attached| attached.network.as_str()).collect();
+    match names.as_slice() {
+        [] => format!("none ({})", container.network_mode),
+        names => names.join(", "),
+    }
+}
+
+fn connect(networks: &Networks, network: &str, container: &Container, peer: &str, aliases: &[String]) -> Fix {
+    let action =
+        Action::Connect { network: network.to_owned(), container: container.name.clone(), aliases: aliases.to_vec() };
+    let fix = Fix::new(format!("connect {} to {peer}'s network", container.name), action);
+    let Some(compose) = &container.compose else { return fix };
+    let key = |network: &str| {
+        networks.named(network).and_then(|own| own.compose_name.clone()).unwrap_or_else(|| network.to_owned())
+    };
+    let own: Vec<String> = container.networks.iter().map(|attached| key(&attached.network)).collect();
+    let text = format!(
+        "services:\n  {}:\n    networks: [{}, {network}]\nnetworks:\n  {network}:\n    external: true\n",
+        compose.service,
+        own.join(", ")
+    );
+    let file = compose.files.first().cloned().unwrap_or_else(|| "compose.yml".to_owned());
+    fix.edit(Edit { file, language: "yaml", text })
+}
+
+/// A container on the host's network has a name on no network; the one who dials can be given one for the host.
+fn on_the_host(hop: &Hop, own: &Container, other: &Container) -> Finding {
+    let (from, to, name) = (&hop.from, &other.name, &hop.dial.host);
+    let entry = format!("{name}:host-gateway");
+    let line = format!("extra_hosts: [\"{entry}\"]");
+    Finding::fail(
+        [from.clone(), to.clone()],
+        format!("{to} is on the host's network, where it has no name that {from} could dial"),
+    )
+    .on(hop)
+    .seen(format!("{from}'s networks"), networks_of(own))
+    .seen(format!("{to}'s network mode"), "host")
+    .seen("dial", hop.dial.to_string())
+    .fix(fix::recreate(
+        own,
+        format!("let {name} mean the host inside {from}"),
+        Change::AddHost { entry },
+        &[&line],
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Context, docker::Compose, example};
+
+    fn judged(facts: crate::model::Facts) -> Verdict {
+        (CHECK.run)(&Context::new(facts))
+    }
+
+    #[test]
+    fn two_networks_are_connected() {
+        let verdict = judged(example::facts());
+        let finding = &verdict.findings[0];
+        assert_eq!(finding.summary, "caddy and mitmproxy share no network");
+        assert_eq!(finding.about, ["caddy", "mitmproxy"]);
+        assert_eq!(finding.fixes[0].action.commands(), ["docker network connect edge-net mitmproxy"]);
+    }
+
+    #[test]
+    fn one_network_passes() {
+        let verdict = judged(example::healthy());
+        assert_eq!(verdict.worst(), None);
+        assert_eq!(verdict.evidence[0], Evidence::new("caddy -> mitmproxy:8080", "both are on app-net"));
+    }
+
+    #[test]
+    fn a_service_that_is_dialled_by_its_alias_keeps_it() {
+        let mut facts = example::facts();
+        let own = &mut facts.containers.as_mut().unwrap().0[1];
+        own.name = "app-mitmproxy-1".into();
+        own.networks[0].names = vec!["app-mitmproxy-1".into(), "mitmproxy".into()];
+        own.compose = Some(Compose {
+            project: "app".into(),
+            service: "mitmproxy".into(),
+            files: vec!["/srv/compose.yml".into()],
+            ..Compose::default()
+        });
+        facts.networks.as_mut().unwrap().0[1].compose_name = Some("default".into());
+        let fix = judged(facts).findings.remove(0).fixes.remove(0);
+        assert_eq!(fix.action.commands(), ["docker network connect --alias mitmproxy edge-net app-mitmproxy-1"]);
+        assert!(fix.edits[0].text.contains("networks: [default, edge-net]"), "{}", fix.edits[0].text);
+    }
+
+    #[test]
+    fn the_default_bridge_is_not_enough() {
+        let mut facts = example::facts();
+        for own in &mut facts.containers.as_mut().unwrap().0[..2] {
+            own.networks[0].network = "bridge".into();
+        }
+        let finding = judged(facts).findings.remove(0);
+        assert_eq!(finding.summary, "caddy and mitmproxy share only the default bridge, where names do not resolve");
+        assert_eq!(
+            finding.fixes[0].action.commands(),
+            [
+                "docker network create caddy-net",
+                "docker network connect caddy-net caddy",
+                "docker network connect caddy-net mitmproxy"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_name_that_resolves_by_a_link_is_enough() {
+        let mut facts = example::facts();
+        for own in &mut facts.containers.as_mut().unwrap().0[..2] {
+            own.networks[0].network = "bridge".into();
+        }
+        facts.views.as_mut().unwrap().0[0].names[0].answer = NameAnswer::Addresses(vec![example::ip("172.20.0.2")]);
+        assert_eq!(judged(facts).worst(), None);
+    }
+}

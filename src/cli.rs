@@ -1,0 +1,235 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use caddy_doctor_checks::{ALL, model::text};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Tells why traffic does not flow client -> Caddy -> mitmproxy -> backend, and what to type to make it flow.
+#[derive(Debug, Parser)]
+#[command(
+    name = "doctor",
+    version,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  doctor                                     look at the setup, name the root cause, print what heals it
+  doctor --host api.example.com              judge the path of this Host
+  doctor --format json                       the same as one JSON document
+  doctor --record facts.json                 keep what was seen; doctor --replay facts.json judges it again elsewhere
+  doctor explain shared-network              what a check looks at, why it matters, how to fix it
+  doctor demo                                a broken setup, judged without Docker
+
+Exit codes: 0 no failure, 1 at least one failure (with --strict also a warning), 2 wrong arguments,
+            3 nothing failed but something could not be looked at.
+
+It only looks: no container, route, option or captured flow is changed."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) check: Check,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Look, judge and report; the default
+    Check(Box<Check>),
+    /// Judge a recorded setup that is built in: needs no Docker
+    Demo {
+        /// Which one; `doctor demo list` lists them
+        name: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Tell what a check looks at, why it matters and how to fix it
+    Explain {
+        /// The id of a check; without it, every check in a line
+        #[arg(value_parser = check_id)]
+        id: Option<String>,
+    },
+    /// List every check
+    List {
+        #[arg(long, value_enum, default_value_t)]
+        format: ListFormat,
+    },
+    /// Print the completions of a shell
+    Completions {
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) judging: Judging,
+
+    /// The Host whose path is judged; repeatable [default: those that Caddy routes to mitmproxy]
+    #[arg(
+        long = "host",
+        value_name = "NAME",
+        env = "DOCTOR_HOST",
+        value_delimiter = ',',
+        help_heading = "What to look at"
+    )]
+    pub(crate) hosts: Vec<String>,
+
+    /// Which container is Caddy, or the address of its admin API
+    #[arg(long, value_name = "NAME|URL", env = "DOCTOR_CADDY", help_heading = "What to look at")]
+    pub(crate) caddy: Option<String>,
+
+    /// Which container is mitmproxy, or the address of its mitmweb
+    #[arg(long, value_name = "NAME|URL", env = "DOCTOR_MITMPROXY", help_heading = "What to look at")]
+    pub(crate) mitmproxy: Option<String>,
+
+    /// The compose project to look at [default: the one of this folder, if there is one]
+    #[arg(long, value_name = "NAME", env = "DOCTOR_PROJECT", help_heading = "What to look at")]
+    pub(crate) project: Option<String>,
+
+    /// A file with mitmweb's password or token (or set DOCTOR_WEB_PASSWORD)
+    #[arg(long, value_name = "FILE", env = "DOCTOR_WEB_PASSWORD_FILE", help_heading = "What to look at")]
+    pub(crate) web_password_file: Option<PathBuf>,
+
+    /// How long the whole run may take: 10s, 500ms
+    #[arg(long, value_name = "TIME", env = "DOCTOR_TIMEOUT", default_value = "10s", value_parser = duration, help_heading = "What to look at")]
+    pub(crate) timeout: Duration,
+
+    /// Write what was seen into a file
+    #[arg(long, value_name = "FILE", env = "DOCTOR_RECORD", help_heading = "Recordings")]
+    pub(crate) record: Option<PathBuf>,
+
+    /// Judge what was recorded instead of looking
+    #[arg(long, value_name = "FILE", env = "DOCTOR_REPLAY", conflicts_with = "record", help_heading = "Recordings")]
+    pub(crate) replay: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct Judging {
+    /// Make these checks only
+    #[arg(long, value_name = "ID,..", env = "DOCTOR_ONLY", value_delimiter = ',', value_parser = check_id, help_heading = "Which checks")]
+    pub(crate) only: Vec<String>,
+
+    /// Leave these checks out
+    #[arg(long, value_name = "ID,..", env = "DOCTOR_SKIP", value_delimiter = ',', value_parser = check_id, help_heading = "Which checks")]
+    pub(crate) skip: Vec<String>,
+
+    /// A warning is a failure, too
+    #[arg(long, env = "DOCTOR_STRICT", help_heading = "Which checks")]
+    pub(crate) strict: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Output {
+    /// How to write the report
+    #[arg(long, value_enum, env = "DOCTOR_FORMAT", default_value_t, help_heading = "Output")]
+    pub(crate) format: Format,
+
+    /// Write the report into a file instead, or with FORMAT=FILE into one more; repeatable
+    #[arg(short, long, value_name = "[FORMAT=]FILE", value_parser = target, help_heading = "Output")]
+    pub(crate) output: Vec<Target>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// The path, the root causes in full, and their fixes
+    #[default]
+    Text,
+    /// A line for each problem
+    Short,
+    /// One document, schema version 1
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// A file to write, and the format where one was said.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) format: Option<Format>,
+    pub(crate) path: PathBuf,
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    if let Some((format, path)) = text.split_once('=')
+        && let Ok(format) = Format::from_str(format, false)
+    {
+        return Ok(Target { format: Some(format), path: path.into() });
+    }
+    if text.is_empty() {
+        Err("the name of a file is missing".to_owned())
+    } else {
+        Ok(Target { format: None, path: text.into() })
+    }
+}
+
+/// An id that exists.
+fn check_id(id: &str) -> Result<String, String> {
+    if caddy_doctor_checks::find(id).is_some() {
+        return Ok(id.to_owned());
+    }
+    let known = ALL.iter().map(|check| check.id);
+    Err(match text::nearest(id, known) {
+        Some(near) => format!("there is no check `{id}`; did you mean `{near}`? `doctor list` lists them all"),
+        None => format!("there is no check `{id}`; `doctor list` lists them all"),
+    })
+}
+
+/// `10s`, `500ms`, `2m`, or a number of seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        _ => return Err(format!("`{unit}` is no unit of time; say 500ms, 10s or 2m")),
+    };
+    match number.trim().parse::<f64>() {
+        Ok(number) if number > 0.0 && number.is_finite() && number * seconds < 86_400.0 => {
+            Ok(Duration::from_secs_f64(number * seconds))
+        }
+        _ => Err("say a time above zero, like 500ms, 10s or 2m".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2"), Ok(Duration::from_secs(2)));
+        for wrong in ["0s", "-1s", "x", "10h", "1e300s", "NaNs"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_id_gets_a_guess() {
+        assert!(check_id("shared-netwrok").unwrap_err().contains("did you mean `shared-network`"));
+    }
+
+    #[test]
+    fn an_output_may_name_its_format() {
+        assert_eq!(target("json=a=b.json").unwrap().path, PathBuf::from("a=b.json"));
+        assert_eq!(target("report=1.txt").unwrap().format, None);
+    }
+}

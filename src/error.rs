@@ -1,0 +1,29 @@
+//! What the doctor itself can get wrong. What is wrong with a setup is never an error: it is a finding.
+
+use std::{io, path::PathBuf};
+
+/// Ends the run with exit code 2. Each is one sentence for the person who typed the command.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The file named with `--replay` cannot be read.
+    #[error("cannot read the recording {}: {source}", path.display())]
+    ReplayUnreadable { path: PathBuf, source: io::Error },
+    /// It can be read and is something else.
+    #[error("{} is not a recording of the doctor: {why}; doctor --record FILE writes one", path.display())]
+    NotARecording { path: PathBuf, why: String },
+    /// It was written by a newer doctor than this one.
+    #[error("{} has recording schema {found}, and this doctor reads {}; update the doctor", path.display(), caddy_doctor_checks::model::facts::SCHEMA)]
+    NewerRecording { path: PathBuf, found: u64 },
+    /// A file that was to be written cannot be.
+    #[error("cannot write {}: {source}", path.display())]
+    Unwritable { path: PathBuf, source: io::Error },
+    /// The file named with `--web-password-file` cannot be read.
+    #[error("cannot read the password file {}: {source}", path.display())]
+    PasswordUnreadable { path: PathBuf, source: io::Error },
+    /// The system gave no event loop.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+    /// `doctor demo NAME` with a name that is none.
+    #[error("there is no demo `{name}`; there are: {known}")]
+    NoSuchDemo { name: String, known: String },
+}

@@ -1,0 +1,260 @@
+//! Gathers the facts: every question once, as many at a time as do not wait for one another.
+
+use std::{env, time::Duration};
+
+use caddy_doctor_checks::model::{
+    FactId, Facts, Known, Missing, Paths, Place, Role, Setup,
+    caddy::Caddies,
+    docker::{Containers, EngineSeen, Program},
+    facts::{Asked, Kind, SCHEMA},
+    host::{Host, Listener, Process},
+    mitmproxy::Mitmproxies,
+    names::Meaning,
+    path,
+    setup::{self, Part},
+    view::Views,
+};
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use crate::probe::{
+    caddy,
+    deadline::Deadline,
+    docker::{self, Engined},
+    mitmweb, ports, process,
+    view::{Looker, Wish},
+};
+
+/// What is to be found out.
+pub(crate) struct Request {
+    pub(crate) asked: Asked,
+    pub(crate) secrets: Secrets,
+    pub(crate) timeout: Duration,
+    /// The facts that the selected checks need.
+    pub(crate) needs: Vec<FactId>,
+}
+
+/// What opens doors, and is never recorded.
+#[derive(Default)]
+pub(crate) struct Secrets {
+    pub(crate) web_password: Option<String>,
+}
+
+/// More Caddys or mitmproxys than this on one engine are not asked.
+const MOST_PARTS: usize = 16;
+/// More names and connections than this are not tried from one place.
+const MOST_WISHES: usize = 64;
+
+/// Asks everything that is needed; ends in time whatever is asked.
+pub(crate) async fn gather(request: Request) -> Facts {
+    let start = Instant::now();
+    let deadline = Deadline::after(request.timeout);
+    let wants = |facts: &[FactId]| facts.iter().any(|fact| request.needs.contains(fact));
+    let derived = [FactId::Setup, FactId::Paths];
+    let wants_parts = wants(&derived)
+        || wants(&[
+            FactId::Caddies,
+            FactId::Mitmproxies,
+            FactId::Views,
+            FactId::Containers,
+            FactId::Networks,
+            FactId::Host,
+        ]);
+
+    let (engine, listeners, processes) =
+        tokio::join!(docker::engine(deadline), blocking(ports::listeners), blocking(process::processes),);
+    let (seen, engined) = engine;
+    let (containers, networks) = match &engined {
+        Some(engined) if wants_parts => tokio::join!(engined.containers(), engined.networks()),
+        Some(_) => (Err(Missing::NotAsked), Err(Missing::NotAsked)),
+        None => (no_engine(&seen), no_engine(&seen)),
+    };
+    let inside = own_container();
+    let here = match containers.as_ref().ok().zip(inside.as_ref()).and_then(|(all, id)| all.by_reference(id)) {
+        Some(own) => Place::Container(own.name.clone()),
+        None => Place::Host,
+    };
+    let mut facts = Facts {
+        schema: SCHEMA,
+        doctor: env!("CARGO_PKG_VERSION").to_owned(),
+        elapsed_ms: 0,
+        host: Ok(host(&here, inside, engined.as_ref(), listeners, processes)),
+        asked: request.asked,
+        engine: Ok(seen),
+        containers,
+        networks,
+        caddies: Err(Missing::NotAsked),
+        mitmproxies: Err(Missing::NotAsked),
+        views: Err(Missing::NotAsked),
+    };
+    if wants_parts {
+        ask_parts(&mut facts, &here, engined.as_ref(), deadline, &request.secrets).await;
+        look(&mut facts, &here, engined.as_ref(), deadline).await;
+    }
+    facts.elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    facts
+}
+
+async fn blocking<T: Send + 'static>(ask: impl FnOnce() -> Known<T> + Send + 'static) -> Known<T> {
+    let ended =
+        |error: tokio::task::JoinError| Missing::failed("looking at this machine", Kind::Garbage, error.to_string());
+    tokio::task::spawn_blocking(ask).await.map_err(ended).and_then(|answer| answer)
+}
+
+fn no_engine<T>(seen: &EngineSeen) -> Known<T> {
+    match &seen.answer {
+        Err(missing) => Err(missing.clone().because(FactId::EngineSeen)),
+        Ok(_) => Err(Missing::NotAsked),
+    }
+}
+
+/// The id of the container that the doctor runs in: its own files are mounted from a folder that is called after it.
+fn own_container() -> Option<String> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let is_id = |part: &&str| part.len() == 64 && part.chars().all(|c| c.is_ascii_hexdigit());
+    let own = mounts.lines().filter(|line| line.contains(" /etc/hostname ") || line.contains(" /etc/hosts "));
+    own.flat_map(|line| line.split('/')).find(is_id).map(str::to_owned)
+}
+
+fn host(
+    here: &Place,
+    inside: Option<String>,
+    engined: Option<&Engined>,
+    listeners: Known<Vec<Listener>>,
+    processes: Known<Vec<Process>>,
+) -> Host {
+    // What listens here says nothing about the ports of an engine elsewhere, or of the host around this container.
+    let (listeners, processes) = match (here, engined) {
+        (Place::Container(name), _) => {
+            let why = format!("the doctor runs in container {name}");
+            (Err(ports::unseen(&why)), Err(ports::unseen(&why)))
+        }
+        (Place::Host, Some(engine)) if !engine.near => {
+            (Err(ports::unseen("the engine is on another machine")), processes)
+        }
+        _ => (listeners, processes),
+    };
+    Host {
+        os: env::consts::OS.to_owned(),
+        inside: inside.filter(|_| *here != Place::Host),
+        root: is_root(),
+        listeners,
+        processes,
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_root() -> bool {
+    false
+}
+
+async fn ask_parts(facts: &mut Facts, here: &Place, engined: Option<&Engined>, deadline: Deadline, secrets: &Secrets) {
+    let looker = Looker { here, containers: facts.containers.as_ref().ok(), engine: engined, deadline };
+    let processes: Vec<Process> =
+        facts.host.iter().flat_map(|host| host.processes.as_ref().ok()).flatten().cloned().collect();
+    let found = setup::candidates(&facts.asked, facts.containers.as_ref().ok(), facts.host.as_ref().ok());
+    let of = |role: Role| found.iter().filter(move |part| part.role == role).take(MOST_PARTS).collect::<Vec<&Part>>();
+    let (caddies, mitmproxies) = (of(Role::Caddy), of(Role::Mitmproxy));
+    let ask_caddies = join_all(caddies.iter().map(|part| caddy::ask(&looker, part)));
+    let ask_mitmproxies = join_all(
+        mitmproxies
+            .iter()
+            .map(|part| mitmweb::ask(&looker, part, mitmweb::command_line(&looker, part, &processes), secrets)),
+    );
+    let (caddies, mitmproxies) = tokio::join!(ask_caddies, ask_mitmproxies);
+    facts.caddies = Ok(Caddies(caddies));
+    facts.mitmproxies = Ok(Mitmproxies(mitmproxies));
+}
+
+/// Looks along the path: what it asks follows from the path as inspect alone gives it.
+async fn look(facts: &mut Facts, here: &Place, engined: Option<&Engined>, deadline: Deadline) {
+    let Ok(setup) = setup::find(facts) else { return };
+    let lacks_part = setup.caddies.is_empty() || setup.mitmproxies.is_empty();
+    let paths = path::find(facts, &setup);
+    let wishes = wishes(&paths);
+    let ports = ports_of_interest(facts, &setup, &paths);
+    let others = async { if lacks_part { docker::other_engines(deadline).await } else { Vec::new() } };
+    let listeners = facts.host.as_ref().ok().and_then(|host| host.listeners.as_ref().ok()).cloned();
+    let owners = blocking(move || {
+        let mut listeners = listeners.unwrap_or_default();
+        ports::name_owners(&mut listeners, &ports);
+        Ok(listeners)
+    });
+    let looker = Looker { here, containers: facts.containers.as_ref().ok(), engine: engined, deadline };
+    let views = join_all(wishes.into_iter().map(|wish| looker.look(wish)));
+    let (views, others, owners) = tokio::join!(views, others, owners);
+    facts.views = Ok(Views(views));
+    if let (Ok(host), Ok(named)) = (&mut facts.host, owners)
+        && host.listeners.is_ok()
+    {
+        host.listeners = Ok(named);
+    }
+    if let Ok(engine) = &mut facts.engine
+        && lacks_part
+    {
+        engine.others = others;
+    }
+}
+
+/// From each place the names that are dialled there, and the connections to the host, which no inspect can tell about. The
+/// Hosts of the site are asked for on the host.
+fn wishes(paths: &Paths) -> Vec<Wish> {
+    let mut wishes: Vec<Wish> = Vec::new();
+    let mut at = |place: &Place| -> usize {
+        wishes.iter().position(|wish| wish.place == *place).unwrap_or_else(|| {
+            wishes.push(Wish { place: place.clone(), names: Vec::new(), connections: Vec::new() });
+            wishes.len() - 1
+        })
+    };
+    let mut wanted: Vec<(usize, Option<String>, Option<(String, u16)>)> = Vec::new();
+    for hop in paths.relevant() {
+        let at = at(&hop.place);
+        let is_name = hop.meaning != Meaning::Itself && hop.dial.host.parse::<std::net::IpAddr>().is_err();
+        let to_host = hop.meaning == Meaning::TheHost && hop.place != Place::Host;
+        wanted.push((
+            at,
+            is_name.then(|| hop.dial.host.clone()),
+            hop.dial.port.filter(|_| to_host).map(|port| (hop.dial.host.clone(), port)),
+        ));
+    }
+    for path in &paths.paths {
+        if !path.host.contains(['*', ' ', '{']) && path.host.parse::<std::net::IpAddr>().is_err() {
+            wanted.push((at(&Place::Host), Some(path.host.clone()), None));
+        }
+    }
+    for (at, name, connection) in wanted {
+        let wish = &mut wishes[at];
+        if let Some(name) = name.filter(|name| wish.names.len() < MOST_WISHES && !wish.names.contains(name)) {
+            wish.names.push(name);
+        }
+        if let Some(connection) =
+            connection.filter(|own| wish.connections.len() < MOST_WISHES && !wish.connections.contains(own))
+        {
+            wish.connections.push(connection);
+        }
+    }
+    wishes.retain(|wish| !wish.names.is_empty() || !wish.connections.is_empty());
+    wishes
+}
+
+/// The ports of the host whose holder matters: those that a part wants and does not have, and those that are dialled.
+fn ports_of_interest(facts: &Facts, setup: &Setup, paths: &Paths) -> Vec<u16> {
+    let no_containers = Containers::default();
+    let containers = facts.containers.as_ref().unwrap_or(&no_containers);
+    let stopped = containers.0.iter().filter(|own| !own.runs() && setup.part(&own.name).is_some());
+    let wanted = stopped.flat_map(|own| {
+        let listens = match (&own.program, containers.place_of(own)) {
+            (Some(Program::Mitmproxy(line)), Place::Host) => vec![line.listen_port(), line.web_port()],
+            _ => Vec::new(),
+        };
+        own.ports.iter().filter_map(|port| port.host_port).chain(listens).collect::<Vec<_>>()
+    });
+    let dialled = paths.relevant().filter(|hop| hop.meaning == Meaning::TheHost).filter_map(|hop| hop.dial.port);
+    wanted.chain(dialled).collect()
+}

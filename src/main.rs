@@ -1,0 +1,185 @@
+//! `doctor`: tells why traffic does not flow client -> Caddy -> mitmproxy -> backend, and what to type to make it flow.
+//!
+//! Arguments, then facts ([`gather`], all I/O), then the judgement ([`judge`], none), then one of the formats ([`report`]).
+
+mod cli;
+mod error;
+mod explain;
+mod gather;
+mod judge;
+mod probe;
+mod recording;
+mod report;
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use caddy_doctor_checks::model::{Facts, facts::Asked};
+use clap::{CommandFactory, Parser};
+
+use crate::{
+    cli::{Check, Cli, Command, Format, Judging, Output},
+    error::Error,
+    gather::{Request, Secrets},
+    report::{Report, json, short, style::Styles, text},
+};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    // A check that breaks is reported as a row of its own, so the default message would only be noise.
+    std::panic::set_hook(Box::new(|_| {}));
+    let format = match &cli.command {
+        None => cli.check.output.format,
+        Some(Command::Check(check)) => check.output.format,
+        Some(Command::Demo { output, .. }) => output.format,
+        Some(_) => Format::Text,
+    };
+    match run(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            if format == Format::Json {
+                print(&json::error(&error.to_string()));
+            }
+            let _ = writeln!(io::stderr(), "doctor: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<u8, Error> {
+    match cli.command {
+        None => check(cli.check),
+        Some(Command::Check(arguments)) => check(*arguments),
+        Some(Command::Demo { name: Some(name), .. }) if name == "list" => {
+            print(&recording::demos());
+            Ok(0)
+        }
+        Some(Command::Demo { name, output }) => {
+            let facts = recording::demo(name.as_deref())?;
+            finish(&judge::judge(facts, &Judging::default()), &output)
+        }
+        Some(Command::Explain { id }) => {
+            print(&explain::explain(id.as_deref()));
+            Ok(0)
+        }
+        Some(Command::List { format }) => {
+            print(&explain::list(format));
+            Ok(0)
+        }
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "doctor", &mut script);
+            print(&String::from_utf8_lossy(&script));
+            Ok(0)
+        }
+    }
+}
+
+fn check(arguments: Check) -> Result<u8, Error> {
+    let facts = match &arguments.replay {
+        Some(path) => {
+            let mut facts = recording::read(path)?;
+            if !arguments.hosts.is_empty() {
+                facts.asked.hosts.clone_from(&arguments.hosts);
+            }
+            facts
+        }
+        None => look(&arguments)?,
+    };
+    if let Some(path) = &arguments.record {
+        recording::write(path, &facts)?;
+    }
+    finish(&judge::judge(facts, &arguments.judging), &arguments.output)
+}
+
+fn look(arguments: &Check) -> Result<Facts, Error> {
+    let request = Request {
+        asked: Asked {
+            hosts: arguments.hosts.clone(),
+            caddy: arguments.caddy.clone(),
+            mitmproxy: arguments.mitmproxy.clone(),
+            project: arguments.project.clone(),
+            folder: folder(),
+        },
+        secrets: Secrets { web_password: web_password(arguments)? },
+        timeout: arguments.timeout,
+        needs: judge::needs(&arguments.judging),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    let facts = runtime.block_on(gather::gather(request));
+    // A question that was given up on may still wait in a thread; the run does not.
+    runtime.shutdown_background();
+    Ok(facts)
+}
+
+/// What compose calls the project of this folder: its name, or `COMPOSE_PROJECT_NAME`, in lower case and without other signs.
+fn folder() -> Option<String> {
+    let named = std::env::var("COMPOSE_PROJECT_NAME").ok().filter(|name| !name.is_empty());
+    let folder = named.or_else(|| Some(std::env::current_dir().ok()?.file_name()?.to_string_lossy().into_owned()))?;
+    let name: String =
+        folder.to_lowercase().chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
+    Some(name.trim_start_matches(['-', '_']).to_owned()).filter(|name| !name.is_empty())
+}
+
+fn web_password(arguments: &Check) -> Result<Option<String>, Error> {
+    let Some(path) = &arguments.web_password_file else {
+        return Ok(std::env::var("DOCTOR_WEB_PASSWORD").ok().filter(|password| !password.is_empty()));
+    };
+    let password =
+        fs::read_to_string(path).map_err(|source| Error::PasswordUnreadable { path: path.clone(), source })?;
+    Ok(Some(password.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// Writes the report where it was asked for. The exit code is the report's, whatever the format.
+fn finish(report: &Report, output: &Output) -> Result<u8, Error> {
+    let mut to_stdout = true;
+    for target in &output.output {
+        to_stdout &= target.format.is_some();
+        let text = written(report, target.format.unwrap_or(output.format), &Styles::default());
+        write_file(&target.path, text.as_bytes())?;
+    }
+    if to_stdout {
+        print(&written(report, output.format, &Styles::for_stdout()));
+    }
+    Ok(report.exit_code)
+}
+
+fn written(report: &Report, format: Format, styles: &Styles) -> String {
+    match format {
+        Format::Text => text::write(report, styles),
+        Format::Short => short::write(report),
+        Format::Json => json::write(report),
+    }
+}
+
+/// Writes beside and renames, so that nothing half-written is left.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let unwritable = |source: io::Error| Error::Unwritable { path: path.to_owned(), source };
+    // A pipe or a device is written as it is.
+    if fs::metadata(path).is_ok_and(|own| !own.is_file()) {
+        return fs::write(path, bytes).map_err(unwritable);
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.tmp", std::process::id()));
+    let beside = Path::new(&beside);
+    fs::write(beside, bytes).and_then(|()| fs::rename(beside, path)).map_err(|source| {
+        let _ = fs::remove_file(beside);
+        unwritable(source)
+    })
+}
+
+/// Prints; a reader that has gone away (`doctor | head`) is no error.
+fn print(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}

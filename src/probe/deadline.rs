@@ -1,0 +1,47 @@
+//! One deadline for the whole run, and one for each question.
+
+use std::time::Duration;
+
+use caddy_doctor_checks::model::{Missing, facts::Kind};
+use tokio::time::{Instant, timeout_at};
+
+/// How long a single question may take when the run has that much time left.
+const QUESTION: Duration = Duration::from_secs(3);
+
+/// The end of the run. A question also ends at it, so the run does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    end: Instant,
+    question: Duration,
+}
+
+impl Deadline {
+    /// A run of at most `time`. A fifth of it is kept for what comes after a question that was not answered.
+    pub(crate) fn after(time: Duration) -> Self {
+        Self { end: Instant::now() + time.mul_f32(0.9), question: QUESTION.min(time.mul_f32(0.4)) }
+    }
+
+    /// What is left for one question.
+    pub(crate) fn left(self) -> Duration {
+        self.question.min(self.end.saturating_duration_since(Instant::now()))
+    }
+
+    /// Waits for an answer, and says what was asked when none came in time.
+    pub(crate) async fn ask<T>(
+        self,
+        asked: &str,
+        answer: impl Future<Output = Result<T, Missing>>,
+    ) -> Result<T, Missing> {
+        let time = self.left();
+        match timeout_at(Instant::now() + time, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Missing::failed(asked, Kind::TimedOut, format!("no answer in {}", words(time)))),
+        }
+    }
+}
+
+/// `3 s`, `0.5 s`.
+fn words(time: Duration) -> String {
+    let tenths = (time.as_millis() + 50) / 100;
+    if tenths.is_multiple_of(10) { format!("{} s", tenths / 10) } else { format!("{}.{} s", tenths / 10, tenths % 10) }
+}

@@ -1,0 +1,578 @@
+//! What the engine knows: itself, its containers, its networks; and `docker exec`.
+
+use std::time::Duration;
+
+use bollard::{
+    Docker,
+    exec::{CreateExecOptions, StartExecResults},
+    models::{ContainerInspectResponse, ContainerSummary, EndpointSettings, PortMap},
+    query_parameters::{
+        InspectContainerOptions, ListContainersOptionsBuilder, ListNetworksOptions, LogsOptionsBuilder,
+    },
+};
+use caddy_doctor_checks::model::{
+    Known, Missing,
+    docker::{
+        Attachment, Compose, Container, Containers, Detail, Engine, EngineSeen, Health, Network, Networks, OtherEngine,
+        Port, Program, User,
+    },
+    facts::Kind,
+    mitmproxy::CommandLine,
+    setup, text,
+};
+use futures_util::{StreamExt, future::join_all};
+
+use super::{
+    context::{self, Chosen},
+    deadline::Deadline,
+    http::{self, Question},
+    recipe, redact,
+};
+
+/// Engines with at most this many containers are inspected whole; of larger ones the parts and their neighbours are.
+const MOST_INSPECTED: usize = 32;
+
+/// A connection to an engine that answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Engined {
+    docker: Docker,
+    /// Whether its processes may be this machine's: a unix socket.
+    pub(crate) local: bool,
+    /// Whether the ports that it publishes are this machine's.
+    pub(crate) near: bool,
+    deadline: Deadline,
+}
+
+/// Finds the engine and asks it who it is.
+pub(crate) async fn engine(deadline: Deadline) -> (EngineSeen, Option<Engined>) {
+    let chosen = context::choose();
+    let (answer, docker) = match connect(&chosen.endpoint, deadline).await {
+        Ok((engine, docker)) => (Ok(engine), Some(docker)),
+        Err(missing) => (Err(missing), None),
+    };
+    let mut seen = EngineSeen {
+        endpoint: chosen.endpoint.clone(),
+        chosen_by: chosen.by.clone(),
+        others: Vec::new(),
+        user: None,
+        socket_group: None,
+        start_with: None,
+        answer,
+    };
+    if let Err(missing) = &seen.answer {
+        seen.others = others(&chosen, deadline, false).await;
+        if missing.kind() == Some(Kind::Denied) {
+            seen.user = user();
+            seen.socket_group = socket_group(&chosen.endpoint);
+        }
+        if matches!(missing.kind(), Some(Kind::NotFound | Kind::Refused)) {
+            seen.start_with = start_with(&chosen.endpoint);
+        }
+    }
+    (seen, docker)
+}
+
+/// The first contact goes over our own client, which reads no more than a cap: whatever listens there, it is not
+/// necessarily an engine.
+async fn connect(endpoint: &str, deadline: Deadline) -> Known<(Engine, Engined)> {
+    let (client, url) = match endpoint.split_once("://") {
+        #[cfg(unix)]
+        Some(("unix", path)) => (http::unix_client(path)?, "http://docker/_ping".to_owned()),
+        Some(("tcp" | "http", address)) => (http::client()?, format!("http://{}/_ping", address.trim_end_matches('/'))),
+        #[cfg(windows)]
+        Some(("npipe", _)) => return connect_pipe(endpoint, deadline).await,
+        Some((scheme, _)) => {
+            let why = format!("the doctor does not speak {scheme}");
+            return Err(Missing::failed(format!("connecting to {endpoint}"), Kind::Unsupported, why));
+        }
+        None => return Err(Missing::failed("looking for the engine", Kind::NotFound, endpoint)),
+    };
+    let asked = format!("GET /_ping at {endpoint}");
+    let question = Question { cap: 64 << 10, ..Question::get(url) };
+    let answer = deadline.ask(&asked, http::ask(&client, &question)).await.map_err(|missing| match missing {
+        Missing::Failed { kind, why, .. } => Missing::Failed { asked: asked.clone(), kind, why },
+        other => other,
+    })?;
+    if answer.status == 400 && answer.body.starts_with(b"Client sent an HTTP request to an HTTPS server") {
+        return Err(Missing::failed(asked, Kind::Unsupported, "it wants TLS, which the doctor does not speak"));
+    }
+    let (Some(api), 200) = (answer.api_version, answer.status) else {
+        let why = format!("HTTP {} without the header Api-Version, which every engine sends", answer.status);
+        return Err(Missing::failed(asked, Kind::Garbage, why));
+    };
+    let (name, version) = who(answer.server.as_deref().unwrap_or_default());
+    let docker = Docker::connect_with_host(endpoint)
+        .map_err(|error| Missing::failed(asked, Kind::Unsupported, error.to_string()))?
+        .with_timeout(Duration::from_secs(60));
+    let local = endpoint.starts_with("unix://");
+    let near = local || ["//127.", "//localhost", "//[::1]"].iter().any(|address| endpoint.contains(address));
+    let engined = Engined { docker, local, near, deadline };
+    Ok((Engine { name, version, api }, engined))
+}
+
+#[cfg(windows)]
+async fn connect_pipe(endpoint: &str, deadline: Deadline) -> Known<(Engine, Engined)> {
+    let docker = Docker::connect_with_host(endpoint).map_err(|error| failed("connecting", &error))?;
+    let version = deadline
+        .ask("GET /version", async { docker.version().await.map_err(|error| failed("GET /version", &error)) })
+        .await?;
+    let engine = Engine {
+        name: "docker".to_owned(),
+        version: version.version.unwrap_or_default(),
+        api: version.api_version.unwrap_or_default(),
+    };
+    Ok((engine, Engined { docker, local: false, near: true, deadline }))
+}
+
+/// Reads `Docker/28.1.1 (linux)` and `Libpod/5.4.0 (linux)`.
+fn who(server: &str) -> (String, String) {
+    let (name, rest) = server.split_once('/').unwrap_or(("docker", ""));
+    let name = if name.eq_ignore_ascii_case("libpod") { "podman" } else { "docker" };
+    (name.to_owned(), rest.split_whitespace().next().unwrap_or("of an unknown version").to_owned())
+}
+
+/// The engines at the other usual places that answer; with the names of their Caddys and mitmproxys when asked for.
+pub(crate) async fn other_engines(deadline: Deadline) -> Vec<OtherEngine> {
+    others(&context::choose(), deadline, true).await
+}
+
+async fn others(chosen: &Chosen, deadline: Deadline, with_parts: bool) -> Vec<OtherEngine> {
+    let endpoints = context::others(chosen);
+    let each = endpoints.iter().map(async |endpoint| {
+        let (engine, engined) = connect(endpoint, deadline).await.ok()?;
+        let parts = match with_parts {
+            true => engined
+                .list()
+                .await
+                .map(Containers)
+                .ok()
+                .map(|all| setup::candidates(&Default::default(), Some(&all), None)),
+            false => None,
+        };
+        Some(OtherEngine {
+            endpoint: endpoint.clone(),
+            version: format!("{} {}", engine.name, engine.version),
+            parts: parts.unwrap_or_default().into_iter().map(|part| part.name).collect(),
+        })
+    });
+    join_all(each).await.into_iter().flatten().collect()
+}
+
+impl Engined {
+    /// Every container; of those that may matter, everything.
+    pub(crate) async fn containers(&self) -> Known<Containers> {
+        let mut containers = Containers(self.list().await?);
+        let inspected = to_inspect(&containers);
+        let answers = join_all(inspected.iter().map(|at| self.inspect(&containers.0[*at]))).await;
+        for (at, answer) in inspected.iter().zip(answers) {
+            // One that went away meanwhile stays as it was listed, without detail, and the checks say so.
+            if let Ok(answer) = answer {
+                inspected_into(&mut containers.0[*at], &answer);
+            }
+        }
+        let lost: Vec<(usize, String)> = containers
+            .0
+            .iter()
+            .enumerate()
+            .filter_map(|(at, own)| Some((at, own.network_mode.strip_prefix("container:")?.to_owned())))
+            .filter(|(_, owner)| containers.by_reference(owner).is_none())
+            .collect();
+        for (at, owner) in lost {
+            if let Some(detail) = &mut containers.0[at].detail {
+                detail.lost_owner = Some(owner);
+            }
+        }
+        let ended: Vec<usize> = containers
+            .0
+            .iter()
+            .enumerate()
+            .filter(|(_, own)| own.detail.is_some() && matches!(own.status.as_str(), "exited" | "restarting" | "dead"))
+            .map(|(at, _)| at)
+            .take(MOST_INSPECTED)
+            .collect();
+        let logs = join_all(ended.iter().map(|at| self.log(&containers.0[*at]))).await;
+        for (at, log) in ended.into_iter().zip(logs) {
+            if let Some(detail) = &mut containers.0[at].detail {
+                detail.log = Some(log);
+            }
+        }
+        Ok(containers)
+    }
+
+    async fn list(&self) -> Known<Vec<Container>> {
+        let asked = "GET /containers/json";
+        let options = ListContainersOptionsBuilder::new().all(true).build();
+        let answer = self.deadline.ask(asked, async {
+            self.docker.list_containers(Some(options)).await.map_err(|error| failed(asked, &error))
+        });
+        let mut all: Vec<Container> = answer.await?.into_iter().map(listed).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    async fn inspect(&self, container: &Container) -> Known<ContainerInspectResponse> {
+        let asked = format!("GET /containers/{}/json", container.name);
+        self.deadline
+            .ask(&asked, async {
+                let options: Option<InspectContainerOptions> = None;
+                self.docker.inspect_container(&container.id, options).await.map_err(|error| failed(&asked, &error))
+            })
+            .await
+    }
+
+    pub(crate) async fn networks(&self) -> Known<Networks> {
+        let asked = "GET /networks";
+        let answer = self.deadline.ask(asked, async {
+            let options: Option<ListNetworksOptions> = None;
+            self.docker.list_networks(options).await.map_err(|error| failed(asked, &error))
+        });
+        let mut all: Vec<Network> = answer.await?.into_iter().map(network).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Networks(all))
+    }
+
+    /// The lines of its log that may say why it ended, redacted.
+    async fn log(&self, container: &Container) -> Known<Vec<String>> {
+        let asked = format!("GET /containers/{}/logs", container.name);
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail("60").build();
+        self.deadline
+            .ask(&asked, async {
+                let mut stream = self.docker.logs(&container.id, Some(options));
+                let mut text = Vec::new();
+                while let Some(chunk) = stream.next().await {
+                    text.extend_from_slice(&chunk.map_err(|error| failed(&asked, &error))?.into_bytes());
+                    if text.len() > 256 << 10 {
+                        break;
+                    }
+                }
+                Ok(redact::decisive_lines(&String::from_utf8_lossy(&text)))
+            })
+            .await
+    }
+
+    /// Runs a command in a container and gives what it printed. The command must be read-only.
+    pub(crate) async fn exec(&self, container: &str, command: &[&str]) -> Known<String> {
+        let asked = format!("docker exec {container} {}", command.first().unwrap_or(&""));
+        self.deadline
+            .ask(&asked, async {
+                let options = CreateExecOptions {
+                    attach_stdout: Some(true),
+                    attach_stderr: Some(false),
+                    cmd: Some(command.to_vec()),
+                    ..CreateExecOptions::default()
+                };
+                let created =
+                    self.docker.create_exec(container, options).await.map_err(|error| failed(&asked, &error))?;
+                let started =
+                    self.docker.start_exec(&created.id, None).await.map_err(|error| failed(&asked, &error))?;
+                let StartExecResults::Attached { mut output, .. } = started else {
+                    return Err(Missing::failed(&asked, Kind::Garbage, "the engine gave no output"));
+                };
+                let mut text = Vec::new();
+                while let Some(chunk) = output.next().await {
+                    text.extend_from_slice(&chunk.map_err(|error| failed(&asked, &error))?.into_bytes());
+                    if text.len() > http::CAP {
+                        return Err(Missing::failed(
+                            &asked,
+                            Kind::Garbage,
+                            "its output is longer than the doctor reads",
+                        ));
+                    }
+                }
+                Ok(String::from_utf8_lossy(&text).into_owned())
+            })
+            .await
+    }
+}
+
+fn failed(asked: &str, error: &bollard::errors::Error) -> Missing {
+    use bollard::errors::Error;
+    let kind = match error {
+        Error::DockerResponseServerError { status_code: 404, .. } => Kind::NotFound,
+        Error::DockerResponseServerError { status_code: 409, .. } => Kind::NotRunning,
+        Error::DockerResponseServerError { status_code, .. } => Kind::Status(*status_code),
+        Error::RequestTimeoutError => Kind::TimedOut,
+        error => http::io_error(error).map_or(Kind::Garbage, |io| http::of_io(io.kind())),
+    };
+    let why = match error {
+        Error::DockerResponseServerError { status_code, message } => format!("HTTP {status_code}: {message}"),
+        error => http::chain(error),
+    };
+    Missing::failed(asked, kind, why)
+}
+
+fn listed(summary: ContainerSummary) -> Container {
+    let labels = summary.labels.unwrap_or_default();
+    let label = |name: &str| labels.get(name).cloned();
+    // A linked container is listed under `/other/alias` as well.
+    let names = summary.names.unwrap_or_default();
+    let name = names
+        .iter()
+        .map(|name| name.trim_start_matches('/'))
+        .find(|name| !name.contains('/'))
+        .unwrap_or_default()
+        .to_owned();
+    let mut ports: Vec<Port> = summary
+        .ports
+        .unwrap_or_default()
+        .into_iter()
+        .map(|port| Port {
+            container_port: port.private_port,
+            protocol: port.typ.map(|typ| typ.to_string()).unwrap_or_default(),
+            host_port: port.public_port,
+            host_ip: port.ip.unwrap_or_default(),
+        })
+        .collect();
+    ports.sort();
+    let mut networks: Vec<Attachment> = summary
+        .network_settings
+        .and_then(|settings| settings.networks)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(network, endpoint)| attachment(network, &endpoint, &name))
+        .collect();
+    networks.sort_by(|a, b| a.network.cmp(&b.network));
+    Container {
+        id: summary.id.unwrap_or_default(),
+        image: summary.image.unwrap_or_default(),
+        status: summary.state.map(|state| state.to_string()).unwrap_or_default(),
+        network_mode: summary.host_config.and_then(|host| host.network_mode).unwrap_or_default(),
+        networks,
+        ports,
+        role_label: label("doctor.role"),
+        compose: label("com.docker.compose.project").map(|project| Compose {
+            project,
+            service: label("com.docker.compose.service").unwrap_or_default(),
+            working_dir: label("com.docker.compose.project.working_dir").unwrap_or_default(),
+            files: label("com.docker.compose.project.config_files")
+                .map(|files| files.split(',').filter(|file| !file.is_empty()).map(str::to_owned).collect())
+                .unwrap_or_default(),
+            version: label("com.docker.compose.version").unwrap_or_default(),
+        }),
+        program: program(&[summary.command.unwrap_or_default().as_str()]),
+        detail: None,
+        name,
+    }
+}
+
+/// What a command line runs, where it is a program of the setup.
+pub(crate) fn program<S: AsRef<str>>(words: &[S]) -> Option<Program> {
+    if let Some(line) = CommandLine::read(words) {
+        return Some(Program::Mitmproxy(line));
+    }
+    let words: Vec<&str> = words.iter().flat_map(|word| word.as_ref().split_whitespace()).take(16).collect();
+    let runs = |pair: &[&str]| {
+        text::base_name(pair[0].trim_matches(['"', '\''])) == "caddy"
+            && matches!(pair[1], "run" | "start" | "docker-proxy" | "reverse-proxy" | "file-server" | "respond")
+    };
+    words.windows(2).any(runs).then_some(Program::Caddy)
+}
+
+fn attachment(network: String, endpoint: &EndpointSettings, name: &str) -> Attachment {
+    let address = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
+    let mut names = vec![name.to_owned()];
+    for other in endpoint.dns_names.iter().chain(&endpoint.aliases).flatten() {
+        if !names.contains(other) {
+            names.push(other.clone());
+        }
+    }
+    Attachment { network, ip: address(&endpoint.ip_address), gateway: address(&endpoint.gateway), names }
+}
+
+/// The parts, what shares a network with them, and as many others as fit.
+fn to_inspect(containers: &Containers) -> Vec<usize> {
+    if containers.0.len() <= MOST_INSPECTED {
+        return (0..containers.0.len()).collect();
+    }
+    let parts = setup::candidates(&Default::default(), Some(containers), None);
+    let is_part = |own: &Container| parts.iter().any(|part| part.name == own.name);
+    let networks: Vec<&str> = containers
+        .0
+        .iter()
+        .filter(|own| is_part(own))
+        .flat_map(|own| own.networks.iter().map(|attached| attached.network.as_str()))
+        .collect();
+    let near = |own: &Container| networks.iter().any(|network| own.on(network).is_some());
+    let mut order: Vec<usize> = (0..containers.0.len()).collect();
+    order.sort_by_key(|at| {
+        let own = &containers.0[*at];
+        (!is_part(own), !near(own), *at)
+    });
+    order.truncate(MOST_INSPECTED);
+    order
+}
+
+fn inspected_into(container: &mut Container, answer: &ContainerInspectResponse) {
+    let state = answer.state.clone().unwrap_or_default();
+    let config = answer.config.clone().unwrap_or_default();
+    let host = answer.host_config.clone().unwrap_or_default();
+    if let Some(status) = state.status {
+        container.status = status.to_string();
+    }
+    if let Some(image) = &config.image {
+        container.image.clone_from(image);
+    }
+    if let Some(mode) = &host.network_mode {
+        container.network_mode.clone_from(mode);
+    }
+    let words: Vec<String> = answer.path.iter().chain(answer.args.iter().flatten()).cloned().collect();
+    container.program = program(&words);
+    let networks = answer.network_settings.clone().and_then(|settings| settings.networks).unwrap_or_default();
+    container.networks =
+        networks.iter().map(|(network, endpoint)| attachment(network.clone(), endpoint, &container.name)).collect();
+    container.networks.sort_by(|a, b| a.network.cmp(&b.network));
+    container.ports = wanted_ports(host.port_bindings.as_ref(), config.exposed_ports.as_deref(), &container.ports);
+    let environment = config.env.iter().flatten().filter_map(|entry| entry.split_once('='));
+    container.detail = Some(Box::new(Detail {
+        exit_code: state.exit_code.unwrap_or_default(),
+        error: redact::line(&state.error.unwrap_or_default()),
+        started_at: state.started_at.filter(|at| !at.starts_with("0001-")).unwrap_or_default(),
+        oom_killed: state.oom_killed.unwrap_or_default(),
+        restarts: answer.restart_count.unwrap_or_default(),
+        pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default(),
+        tty: config.tty.unwrap_or_default(),
+        health: state
+            .health
+            .filter(|health| health.status.is_some_and(|status| !matches!(status.to_string().as_str(), "" | "none")))
+            .map(|health| {
+                let last = health.log.unwrap_or_default().pop().unwrap_or_default();
+                Health {
+                    status: health.status.map(|status| status.to_string()).unwrap_or_default(),
+                    failing_streak: health.failing_streak.unwrap_or_default(),
+                    exit_code: last.exit_code.unwrap_or_default(),
+                    output: redact::first_lines(&last.output.unwrap_or_default()),
+                }
+            }),
+        extra_hosts: host.extra_hosts.clone().unwrap_or_default(),
+        environment: environment
+            .filter(|(name, _)| matches!(*name, "CADDY_ADMIN" | "CADDY_VERSION" | "PYTHONUNBUFFERED"))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        lost_owner: None,
+        log: None,
+        recipe: recipe::of(answer, &config, &host),
+    }));
+}
+
+/// What `HostConfig` asks for; a container that does not run shows nothing else.
+fn wanted_ports(bindings: Option<&PortMap>, exposed: Option<&[String]>, actual: &[Port]) -> Vec<Port> {
+    let read = |spec: &str| {
+        let (port, protocol) = spec.split_once('/').unwrap_or((spec, "tcp"));
+        Some((port.parse().ok()?, protocol.to_owned()))
+    };
+    let mut ports: Vec<Port> = Vec::new();
+    for (spec, published) in bindings.into_iter().flatten() {
+        let Some((container_port, protocol)) = read(spec) else { continue };
+        for binding in published.iter().flatten() {
+            let host_port = binding.host_port.as_deref().and_then(|port| port.parse().ok()).filter(|port| *port != 0);
+            // `-p 8080` leaves the choice to the engine; what it chose is among the actual ports.
+            let chosen =
+                || actual.iter().find(|own| own.container_port == container_port).and_then(|own| own.host_port);
+            ports.push(Port {
+                container_port,
+                protocol: protocol.clone(),
+                host_port: host_port.or_else(chosen),
+                host_ip: binding.host_ip.clone().unwrap_or_default(),
+            });
+        }
+    }
+    for spec in exposed.into_iter().flatten() {
+        if let Some((container_port, protocol)) = read(spec)
+            && !ports.iter().any(|own| own.container_port == container_port && own.protocol == protocol)
+        {
+            ports.push(Port { container_port, protocol, host_port: None, host_ip: String::new() });
+        }
+    }
+    ports.sort();
+    ports.dedup();
+    ports
+}
+
+fn network(network: bollard::models::Network) -> Network {
+    let id = network.id.unwrap_or_default();
+    let driver = network.driver.unwrap_or_default();
+    let named = network.options.as_ref().and_then(|options| options.get("com.docker.network.bridge.name")).cloned();
+    let interface = match (driver.as_str(), named) {
+        ("bridge", Some(name)) => name,
+        ("bridge", None) => format!("br-{}", id.get(..12).unwrap_or(&id)),
+        _ => String::new(),
+    };
+    let configs = network.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+    Network {
+        gateways: configs.iter().filter_map(|config| config.gateway.as_deref()?.parse().ok()).collect(),
+        compose_name: network.labels.and_then(|labels| labels.get("com.docker.compose.network").cloned()),
+        name: network.name.unwrap_or_default(),
+        id,
+        driver,
+        interface,
+    }
+}
+
+#[cfg(unix)]
+fn user() -> Option<User> {
+    let output = |arguments: &[&str]| {
+        let output = std::process::Command::new("id").args(arguments).output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let groups = output(&["-Gn"])?.split_whitespace().map(str::to_owned).collect();
+    Some(User { name: output(&["-un"])?, groups })
+}
+
+#[cfg(not(unix))]
+fn user() -> Option<User> {
+    None
+}
+
+#[cfg(unix)]
+fn socket_group(endpoint: &str) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let group = std::fs::metadata(endpoint.strip_prefix("unix://")?).ok()?.gid().to_string();
+    let groups = std::fs::read_to_string("/etc/group").ok()?;
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == group).then(|| name.to_owned())
+    })
+}
+
+#[cfg(not(unix))]
+fn socket_group(_: &str) -> Option<String> {
+    None
+}
+
+/// The command that starts the engine of an endpoint, where this machine has one.
+fn start_with(endpoint: &str) -> Option<String> {
+    use std::path::Path;
+    let exists = |path: &str| Path::new(path).exists();
+    let unit = exists("/lib/systemd/system/docker.service") || exists("/usr/lib/systemd/system/docker.service");
+    match endpoint {
+        "unix:///var/run/docker.sock" if exists("/run/systemd/system") && unit => {
+            Some("sudo systemctl start docker".to_owned())
+        }
+        _ if endpoint.contains("/.docker/") && exists("/Applications/Docker.app") => Some("open -a Docker".to_owned()),
+        _ if endpoint.contains("/.colima/") => Some("colima start".to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recognises_caddy_by_its_command() {
+        for words in
+            [&["caddy", "run", "--config", "x"][..], &["/usr/bin/caddy", "docker-proxy"], &["sh", "-c", "caddy run"]]
+        {
+            assert_eq!(program(words), Some(Program::Caddy), "{words:?}");
+        }
+        assert_eq!(program(&["caddy-exporter", "run"]), None);
+        assert_eq!(program(&["cat", "/etc/caddy"]), None);
+    }
+
+    #[test]
+    fn reads_who_answers() {
+        assert_eq!(who("Docker/20.10.24+dfsg1 (linux)"), ("docker".into(), "20.10.24+dfsg1".into()));
+        assert_eq!(who("Libpod/5.4.0 (linux)"), ("podman".into(), "5.4.0".into()));
+    }
+}

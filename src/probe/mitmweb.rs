@@ -1,0 +1,276 @@
+//! mitmweb's API: its options, its servers, and how many flows it holds. Read only; the flows themselves are not loaded.
+
+use std::collections::BTreeMap;
+
+use caddy_doctor_checks::model::{
+    Known, Missing, Place,
+    docker::Program,
+    facts::Kind,
+    host::ProcessProgram,
+    mitmproxy::{CommandLine, Interface, MitmproxySeen, ModeServer, Options},
+    setup::{Part, PartKind},
+    text,
+};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    http::{Answer, Question},
+    view::Looker,
+};
+use crate::gather::Secrets;
+
+/// Asks a mitmproxy what it does.
+pub(crate) async fn ask(
+    looker: &Looker<'_>,
+    part: &Part,
+    command_line: CommandLine,
+    secrets: &Secrets,
+) -> MitmproxySeen {
+    let port = command_line.web_port();
+    let mut seen = MitmproxySeen {
+        name: part.name.clone(),
+        place: part.place.clone(),
+        web: match &part.kind {
+            PartKind::Address(url) => url.clone(),
+            _ => format!("http://127.0.0.1:{port}"),
+        },
+        way: caddy_doctor_checks::model::view::Way::Inferred,
+        version: None,
+        options: Err(Missing::NotAsked),
+        servers: None,
+        flows: Err(Missing::NotAsked),
+        command_line,
+    };
+    if seen.command_line.interface != Interface::Mitmweb {
+        let why = format!("{} has no API", seen.command_line.interface.name());
+        let missing = Missing::failed(format!("asking {}", part.name), Kind::Unsupported, why);
+        (seen.options, seen.flows) = (Err(missing.clone()), Err(missing));
+        return seen;
+    }
+    let questions = |base: &str| questions(base, secrets);
+    let reached = looker.reach(part, port, &questions).await;
+    seen.way = reached.way;
+    let mut answers = reached.answers.into_iter();
+    let first = answers.next().unwrap_or(Err(Missing::NotAsked));
+    if let Ok(answer) = &first {
+        seen.version = answer.server.as_deref().and_then(version);
+    }
+    let asked = |path: &str| format!("{path} of {}", part.name);
+    seen.options = first.and_then(|answer| options(&asked("GET /options"), &answer, seen.version.as_deref(), secrets));
+    match &seen.options {
+        Ok(_) => {
+            let state = answers.next().unwrap_or(Err(Missing::NotAsked));
+            // 8.x has no /state, and answers 403 to any path that it does not know.
+            if seen.major_version().is_some_and(|major| major >= 9) {
+                seen.servers = Some(state.and_then(|answer| servers(&asked("GET /state"), &answer)));
+            }
+            let count = answers.next().unwrap_or(Err(Missing::NotAsked));
+            seen.flows = count.and_then(|answer| count_of(&asked("POST /commands/view.properties.length"), &answer));
+        }
+        Err(missing) => seen.flows = Err(missing.clone()),
+    }
+    seen
+}
+
+/// The command line of a mitmproxy, from its container or its process.
+pub(crate) fn command_line(
+    looker: &Looker<'_>,
+    part: &Part,
+    processes: &[caddy_doctor_checks::model::host::Process],
+) -> CommandLine {
+    if let PartKind::Process { pid } = part.kind {
+        let own = processes.iter().find(|process| process.pid == pid).map(|process| &process.program);
+        if let Some(ProcessProgram::Mitmproxy(line)) = own {
+            return line.clone();
+        }
+    }
+    if part.place == Place::Host && part.kind != PartKind::Container {
+        return CommandLine::default();
+    }
+    match looker.containers.and_then(|all| all.named(&part.name)).and_then(|own| own.program.clone()) {
+        Some(Program::Mitmproxy(line)) => line,
+        _ => CommandLine::default(),
+    }
+}
+
+/// The count is a command, and commands are written with POST; it changes nothing. The token against cross-site requests is
+/// made up by the sender; its cookie has another name from 12.2.3 on. A password goes as `?token=` (from 11.1.2) and as
+/// a bearer token (from 12.0.1).
+fn questions(base: &str, secrets: &Secrets) -> Vec<Question> {
+    let token = secrets.web_password.as_deref();
+    let query = token.map(|token| format!("?token={}", percent_encoded(token))).unwrap_or_default();
+    let headers: Vec<(&str, String)> =
+        token.map(|token| ("Authorization", format!("Bearer {token}"))).into_iter().collect();
+    let get = |path: &str| Question { headers: headers.clone(), ..Question::get(format!("{base}{path}{query}")) };
+    let mut count = Question { method: Method::POST, body: Some("{}"), ..get("/commands/view.properties.length") };
+    count.headers.extend([
+        ("Cookie", "_xsrf=doctor; _mitmproxy_xsrf=doctor".to_owned()),
+        ("X-XSRFToken", "doctor".to_owned()),
+        ("Content-Type", "application/json".to_owned()),
+    ]);
+    vec![get("/options"), get("/state"), count]
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+/// `10.4.2` of `mitmproxy 10.4.2`, which every answer carries.
+fn version(server: &str) -> Option<String> {
+    server.strip_prefix("mitmproxy ").map(str::to_owned)
+}
+
+#[derive(Deserialize)]
+struct RawOption {
+    value: Value,
+}
+
+fn options(asked: &str, answer: &Answer, version: Option<&str>, secrets: &Secrets) -> Known<Options> {
+    if answer.status == 403 {
+        let why = match (version, secrets.web_password.is_some()) {
+            (Some(version), false) => format!(
+                "mitmweb {version} wants its password or token: put it into a file and say --web-password-file FILE, or set \
+                 DOCTOR_WEB_PASSWORD (mitmweb prints the token when it starts, unless web_password is set)"
+            ),
+            (Some(version), true) => format!("mitmweb {version} does not take the password that it was given"),
+            (None, _) => "HTTP 403, and not from a mitmweb".to_owned(),
+        };
+        return Err(Missing::failed(asked, Kind::NeedsToken, why));
+    }
+    if answer.status != 200 {
+        return Err(Missing::failed(asked, Kind::Status(answer.status), format!("HTTP {}", answer.status)));
+    }
+    let raw: BTreeMap<String, RawOption> = serde_json::from_slice(&answer.body).map_err(|error| {
+        Missing::failed(asked, Kind::Garbage, format!("what came back is not mitmweb's options: {error}"))
+    })?;
+    let value = |name: &str| raw.get(name).map(|option| &option.value);
+    let Some(mode) = value("mode") else {
+        return Err(Missing::failed(asked, Kind::Garbage, "what came back has no option `mode`"));
+    };
+    let text = |name: &str| value(name).and_then(Value::as_str).map(str::to_owned);
+    let on = |name: &str| value(name).and_then(Value::as_bool).unwrap_or_default();
+    // One string before 9.0, a list since.
+    let modes = match mode {
+        Value::Array(modes) => modes.iter().filter_map(Value::as_str).map(text::without_user_info).collect(),
+        mode => mode.as_str().map(text::without_user_info).into_iter().collect(),
+    };
+    Ok(Options {
+        mode: modes,
+        keep_host_header: on("keep_host_header"),
+        listen_port: value("listen_port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok()),
+        view_filter: text("view_filter"),
+        intercept_active: on("intercept_active"),
+        ssl_insecure: on("ssl_insecure"),
+        connection_strategy: text("connection_strategy").unwrap_or_default(),
+        names: raw.into_keys().collect(),
+    })
+}
+
+/// A list up to 10.x, an object since 11.0.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawServers {
+    List(Vec<RawServer>),
+    Map(BTreeMap<String, RawServer>),
+}
+
+#[derive(Deserialize)]
+struct State {
+    servers: RawServers,
+}
+
+#[derive(Deserialize)]
+struct RawServer {
+    full_spec: String,
+    is_running: bool,
+    last_exception: Option<String>,
+    #[serde(default)]
+    listen_addrs: Vec<Vec<Value>>,
+}
+
+fn servers(asked: &str, answer: &Answer) -> Known<Vec<ModeServer>> {
+    if answer.status != 200 {
+        return Err(Missing::failed(asked, Kind::Status(answer.status), format!("HTTP {}", answer.status)));
+    }
+    let state: State = serde_json::from_slice(&answer.body).map_err(|error| {
+        Missing::failed(asked, Kind::Garbage, format!("what came back is not mitmweb's state: {error}"))
+    })?;
+    let servers = match state.servers {
+        RawServers::List(list) => list,
+        RawServers::Map(map) => map.into_values().collect(),
+    };
+    let address =
+        |raw: &Vec<Value>| Some((raw.first()?.as_str()?.to_owned(), u16::try_from(raw.get(1)?.as_u64()?).ok()?));
+    Ok(servers
+        .into_iter()
+        .map(|server| ModeServer {
+            full_spec: text::without_user_info(&server.full_spec),
+            is_running: server.is_running,
+            last_exception: server.last_exception,
+            listen_addrs: server.listen_addrs.iter().filter_map(address).collect(),
+        })
+        .collect())
+}
+
+#[derive(Deserialize)]
+struct Count {
+    value: u64,
+}
+
+fn count_of(asked: &str, answer: &Answer) -> Known<u64> {
+    if answer.status != 200 {
+        return Err(Missing::failed(asked, Kind::Status(answer.status), format!("HTTP {}", answer.status)));
+    }
+    serde_json::from_slice::<Count>(&answer.body)
+        .map(|count| count.value)
+        .map_err(|error| Missing::failed(asked, Kind::Garbage, format!("what came back is no number: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer { status, server: None, api_version: None, body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn a_mode_is_one_string_before_9_and_a_list_since() {
+        for body in [r#"{"mode":{"value":"reverse:http://b:1"}}"#, r#"{"mode":{"value":["reverse:http://b:1"]}}"#] {
+            let options = options("", &answer(200, body), None, &Secrets::default()).unwrap();
+            assert_eq!(options.mode, ["reverse:http://b:1"]);
+        }
+        assert!(options("", &answer(200, "{}"), None, &Secrets::default()).is_err());
+    }
+
+    #[test]
+    fn servers_are_a_list_or_a_map_with_addresses_of_two_or_four_parts() {
+        let server = r#"{"full_spec":"regular","is_running":true,"last_exception":null,"listen_addrs":[["::",8080,0,0],["0.0.0.0",8080]]}"#;
+        for body in [format!(r#"{{"servers":[{server}]}}"#), format!(r#"{{"servers":{{"regular":{server}}}}}"#)] {
+            let servers = servers("", &answer(200, &body)).unwrap();
+            assert_eq!(servers[0].listen_addrs, [("::".to_owned(), 8080), ("0.0.0.0".to_owned(), 8080)]);
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_how_to_give_the_password() {
+        let missing = options("GET", &answer(403, ""), Some("11.1.3"), &Secrets::default()).unwrap_err();
+        assert_eq!(missing.kind(), Some(Kind::NeedsToken));
+        assert!(missing.to_string().contains("--web-password-file"));
+    }
+
+    #[test]
+    fn a_password_is_encoded_and_not_in_the_words() {
+        let secrets = Secrets { web_password: Some("a&b c".into()) };
+        let questions = questions("http://127.0.0.1:8081", &secrets);
+        assert!(questions[0].url.ends_with("?token=a%26b%20c"));
+        assert_eq!(questions[0].words(), "GET http://127.0.0.1:8081/options");
+    }
+}

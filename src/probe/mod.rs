@@ -1,0 +1,16 @@
+//! Everything that is asked of the world: each question once, under a deadline, and nothing that changes anything.
+
+pub(crate) mod caddy;
+mod context;
+pub(crate) mod deadline;
+pub(crate) mod docker;
+mod http;
+pub(crate) mod mitmweb;
+mod names;
+mod namespace;
+pub(crate) mod ports;
+pub(crate) mod process;
+mod reach;
+mod recipe;
+mod redact;
+pub(crate) mod view;

@@ -1,0 +1,166 @@
+//! Asking for names: as a container would, and as a program on this machine would.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use caddy_doctor_checks::model::view::{NameAnswer, NameSeen};
+use futures_util::future::join_all;
+#[cfg(unix)]
+use hickory_resolver::system_conf::parse_resolv_conf;
+use hickory_resolver::{
+    Resolver, TokioResolver,
+    config::{LookupIpStrategy, ResolveHosts, ResolverConfig, ResolverOpts},
+    net::{NetError, runtime::TokioRuntimeProvider},
+};
+
+/// What a container resolves names with: its own two files.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Files {
+    pub(crate) hosts: String,
+    pub(crate) resolv_conf: String,
+}
+
+impl Files {
+    /// The address of its first name server, for the report.
+    fn server(&self) -> String {
+        let servers = self.resolv_conf.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
+        servers.map(str::trim).next().unwrap_or("no name server").to_owned()
+    }
+
+    fn in_hosts(&self, name: &str) -> Vec<IpAddr> {
+        let lines = self.hosts.lines().map(|line| line.split('#').next().unwrap_or_default());
+        lines
+            .filter_map(|line| {
+                let mut words = line.split_whitespace();
+                let ip = words.next()?.parse().ok()?;
+                words.any(|own| own.eq_ignore_ascii_case(name)).then_some(ip)
+            })
+            .collect()
+    }
+}
+
+/// Asks for every name as a program in the container would: `/etc/hosts` first, then its name servers. To be called
+/// inside its namespace.
+pub(crate) async fn as_container(files: &Files, names: &[String], time: Duration) -> Vec<NameSeen> {
+    let resolver = resolver_of(files, time);
+    join_all(names.iter().map(async |name| {
+        let start = Instant::now();
+        let in_hosts = files.in_hosts(name);
+        let (server, answer) = if !in_hosts.is_empty() {
+            ("/etc/hosts".to_owned(), NameAnswer::Addresses(in_hosts))
+        } else {
+            let answer = match &resolver {
+                Ok(resolver) => lookup(resolver, name).await,
+                Err(why) => NameAnswer::Failed(why.clone()),
+            };
+            (files.server(), answer)
+        };
+        seen(name, server, answer, start)
+    }))
+    .await
+}
+
+#[cfg(unix)]
+fn resolver_of(files: &Files, time: Duration) -> Result<TokioResolver, String> {
+    let (config, options) = parse_resolv_conf(&files.resolv_conf).map_err(|error| error.to_string())?;
+    resolver(config, options, time)
+}
+
+#[cfg(not(unix))]
+fn resolver_of(_: &Files, _: Duration) -> Result<TokioResolver, String> {
+    Err("this system has no resolv.conf".to_owned())
+}
+
+/// Honest timing: no cache, no second attempt, and no hosts file of this machine.
+fn resolver(config: ResolverConfig, mut options: ResolverOpts, time: Duration) -> Result<TokioResolver, String> {
+    options.timeout = time;
+    options.attempts = 0;
+    options.cache_size = 0;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    let mut builder = Resolver::builder_with_config(config, TokioRuntimeProvider::default());
+    *builder.options_mut() = options;
+    builder.build().map_err(|error| error.to_string())
+}
+
+async fn lookup(resolver: &TokioResolver, name: &str) -> NameAnswer {
+    match resolver.lookup_ip(name).await {
+        Ok(found) => NameAnswer::Addresses(found.iter().collect()),
+        Err(error) => answer_of(&error),
+    }
+}
+
+fn answer_of(error: &NetError) -> NameAnswer {
+    if error.is_nx_domain() || error.is_no_records_found() {
+        NameAnswer::NoSuchName
+    } else {
+        NameAnswer::Failed(error.to_string())
+    }
+}
+
+/// Asks for names as programs on this machine do (getaddrinfo), and the name servers themselves; says when they differ.
+pub(crate) async fn on_host(names: &[String], time: Duration) -> Vec<NameSeen> {
+    let servers = Resolver::builder_tokio().map_err(|error| error.to_string()).and_then(|mut builder| {
+        let options = builder.options_mut();
+        (options.timeout, options.attempts, options.cache_size) = (time, 0, 0);
+        builder.build().map_err(|error| error.to_string())
+    });
+    join_all(names.iter().map(async |name| {
+        let start = Instant::now();
+        let programs = async {
+            match tokio::time::timeout(time, tokio::net::lookup_host((name.as_str(), 0))).await {
+                Ok(Ok(found)) => {
+                    let mut ips: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+                    ips.dedup();
+                    NameAnswer::Addresses(ips)
+                }
+                // getaddrinfo does not tell "no such name" from "no answer" by anything but its text.
+                Ok(Err(error)) if error.to_string().contains("emporary") => NameAnswer::Failed(error.to_string()),
+                Ok(Err(_)) => NameAnswer::NoSuchName,
+                Err(_) => NameAnswer::Failed(format!("no answer in {} ms", time.as_millis())),
+            }
+        };
+        let direct = async {
+            match &servers {
+                Ok(resolver) => Some(lookup(resolver, name).await),
+                Err(_) => None,
+            }
+        };
+        let (answer, direct) = tokio::join!(programs, direct);
+        let disagrees = match (&answer, &direct) {
+            (NameAnswer::Addresses(_), Some(NameAnswer::NoSuchName)) => {
+                Some("the name server itself knows no such name".to_owned())
+            }
+            (NameAnswer::NoSuchName, Some(NameAnswer::Addresses(ips))) => Some(format!(
+                "the name server itself says {}",
+                ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            )),
+            _ => None,
+        };
+        NameSeen { disagrees, ..seen(name, "getaddrinfo".to_owned(), answer, start) }
+    }))
+    .await
+}
+
+fn seen(name: &str, server: String, answer: NameAnswer, start: Instant) -> NameSeen {
+    let took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    NameSeen { name: name.to_owned(), server, answer, disagrees: None, took_ms }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn etc_hosts_is_read_without_comments_and_case() {
+        let files = Files {
+            hosts: "127.0.0.1 localhost\n172.17.0.1\thost.docker.internal Gateway # backend\n".into(),
+            resolv_conf: "# by the engine\nnameserver 127.0.0.11\noptions ndots:0\n".into(),
+        };
+        assert_eq!(files.in_hosts("GATEWAY"), ["172.17.0.1".parse::<IpAddr>().unwrap()]);
+        assert!(files.in_hosts("backend").is_empty());
+        assert_eq!(files.server(), "127.0.0.11");
+    }
+}

@@ -1,0 +1,49 @@
+//! Recordings of facts: written with `--record`, judged again with `--replay`, and some of them built in as demos.
+
+use std::{fs, path::Path};
+
+use caddy_doctor_checks::model::{Facts, facts::SCHEMA};
+use serde_json::Value;
+
+use crate::error::Error;
+
+/// Reads a recording.
+pub(crate) fn read(path: &Path) -> Result<Facts, Error> {
+    let text = fs::read_to_string(path).map_err(|source| Error::ReplayUnreadable { path: path.to_owned(), source })?;
+    let not_one = |why: String| Error::NotARecording { path: path.to_owned(), why };
+    let value: Value = serde_json::from_str(&text).map_err(|error| not_one(error.to_string()))?;
+    match value.get("schema").and_then(Value::as_u64) {
+        Some(found) if found > u64::from(SCHEMA) => return Err(Error::NewerRecording { path: path.to_owned(), found }),
+        Some(_) => {}
+        None => return Err(not_one("it has no schema number".to_owned())),
+    }
+    serde_json::from_value(value).map_err(|error| not_one(error.to_string()))
+}
+
+/// Writes one.
+pub(crate) fn write(path: &Path, facts: &Facts) -> Result<(), Error> {
+    let mut text = serde_json::to_string_pretty(facts).unwrap_or_default();
+    text.push('\n');
+    crate::write_file(path, text.as_bytes())
+}
+
+/// Recorded from real setups by the lab; the first is the one that is shown without a name.
+const DEMOS: &[(&str, &str)] = &[];
+
+/// The facts of a demo.
+pub(crate) fn demo(name: Option<&str>) -> Result<Facts, Error> {
+    let found = match name {
+        Some(name) => DEMOS.iter().find(|(own, _)| *own == name),
+        None => DEMOS.first(),
+    };
+    let Some((name, text)) = found else {
+        let known: Vec<&str> = DEMOS.iter().map(|(name, _)| *name).collect();
+        return Err(Error::NoSuchDemo { name: name.unwrap_or_default().to_owned(), known: known.join(", ") });
+    };
+    serde_json::from_str(text).map_err(|error| Error::NotARecording { path: name.into(), why: error.to_string() })
+}
+
+/// The names of the demos.
+pub(crate) fn demos() -> String {
+    DEMOS.iter().map(|(name, _)| format!("{name}\n")).collect()
+}

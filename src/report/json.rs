@@ -1,0 +1,26 @@
+//! JSON: one document, schema version 1.
+
+use super::Report;
+
+pub(crate) fn write(report: &Report) -> String {
+    let mut text = serde_json::to_string_pretty(report).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// The document of a run that could not start: wrong arguments or files (exit code 2).
+pub(crate) fn error(message: &str) -> String {
+    let document = serde_json::json!({
+        "schema": super::SCHEMA,
+        "doctor": env!("CARGO_PKG_VERSION"),
+        "status": "unknown",
+        "exit_code": 2,
+        "partial": true,
+        "elapsed_ms": 0,
+        "error": message,
+        "setup": { "caddy": [], "mitmproxy": [], "paths": [] },
+        "root_causes": [],
+        "checks": [],
+    });
+    format!("{document:#}\n")
+}

@@ -1,0 +1,194 @@
+//! The report: what a run found, ready to be written. Nothing in a format decides anything.
+//!
+//! The structs are the JSON of schema version 1 (`docs/report.schema.json`): absent, not null; additive changes only.
+
+pub(crate) mod json;
+pub(crate) mod short;
+pub(crate) mod style;
+pub(crate) mod text;
+
+use caddy_doctor_checks::model::{Apply, Edit, Evidence, Group, Severity};
+use serde::Serialize;
+
+/// The version of the JSON form.
+pub(crate) const SCHEMA: u32 = 1;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Status {
+    Pass,
+    Warn,
+    Fail,
+    /// It does not apply, or another check's failure is in the way.
+    Skip,
+    /// A fact could not be had, and no check explains why.
+    Unknown,
+}
+
+impl Status {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) schema: u32,
+    pub(crate) doctor: &'static str,
+    pub(crate) status: Status,
+    pub(crate) exit_code: u8,
+    /// Some checks were left out on request.
+    pub(crate) partial: bool,
+    pub(crate) elapsed_ms: u64,
+    pub(crate) setup: SetupReport,
+    pub(crate) root_causes: Vec<RootCause>,
+    pub(crate) checks: Vec<CheckReport>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct SetupReport {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) engine: Option<EngineReport>,
+    pub(crate) caddy: Vec<CaddyReport>,
+    pub(crate) mitmproxy: Vec<MitmproxyReport>,
+    pub(crate) paths: Vec<PathReport>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct EngineReport {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) endpoint: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct CaddyReport {
+    pub(crate) place: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) version: Option<String>,
+    /// Absent when it could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) admin: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct MitmproxyReport {
+    pub(crate) place: String,
+    pub(crate) program: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) version: Option<String>,
+    pub(crate) modes: Vec<String>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct PathReport {
+    pub(crate) host: String,
+    pub(crate) hops: Vec<String>,
+    /// Indices of the hops on which a failure was found.
+    pub(crate) broken: Vec<usize>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct RootCause {
+    pub(crate) check: &'static str,
+    pub(crate) severity: Severity,
+    pub(crate) about: Vec<String>,
+    pub(crate) summary: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct CheckReport {
+    pub(crate) id: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) group: Group,
+    pub(crate) status: Status,
+    pub(crate) summary: String,
+    pub(crate) evidence: Vec<Evidence>,
+    pub(crate) findings: Vec<FindingReport>,
+    pub(crate) blocked_by: Vec<&'static str>,
+    /// Why it was skipped, or is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    pub(crate) explain: String,
+    pub(crate) duration_ms: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct FindingReport {
+    pub(crate) severity: Severity,
+    pub(crate) about: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hop: Option<String>,
+    pub(crate) summary: String,
+    pub(crate) evidence: Vec<Evidence>,
+    pub(crate) consequence_of: Vec<&'static str>,
+    pub(crate) fixes: Vec<FixReport>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct FixReport {
+    pub(crate) title: String,
+    pub(crate) commands: Vec<String>,
+    pub(crate) edits: Vec<Edit>,
+    pub(crate) apply: Apply,
+}
+
+impl Report {
+    /// How many checks have this status.
+    pub(crate) fn count(&self, status: Status) -> usize {
+        self.checks.iter().filter(|check| check.status == status).count()
+    }
+
+    /// The checks that have a finding or a gap which this check explains, in the order of the report.
+    pub(crate) fn follows_from(&self, check: &str) -> Vec<&'static str> {
+        let follows = |row: &&CheckReport| {
+            row.blocked_by.contains(&check)
+                || row.findings.iter().any(|finding| finding.consequence_of.contains(&check))
+        };
+        self.checks.iter().filter(follows).map(|row| row.id).collect()
+    }
+
+    /// `docker 28.1.1  caddy 2.9.1  mitmproxy 10.4.2`, as far as they are known.
+    pub(crate) fn versions(&self) -> String {
+        let engine = self.setup.engine.iter().map(|engine| format!("{} {}", engine.name, engine.version));
+        let caddy = self.setup.caddy.iter().filter_map(|caddy| Some(format!("caddy {}", caddy.version.as_ref()?)));
+        let mitmproxy =
+            self.setup.mitmproxy.iter().filter_map(|own| Some(format!("mitmproxy {}", own.version.as_ref()?)));
+        let mut all: Vec<String> = engine.chain(caddy).chain(mitmproxy).collect();
+        all.dedup();
+        all.join("  ")
+    }
+}
+
+/// Escapes what a terminal would obey instead of showing: control characters, and marks that turn the direction of
+/// writing or show nothing. Names, logs and headers come from elsewhere and may hold anything.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            let invisible =
+                matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+            match c {
+                '\t' => "    ".to_owned(),
+                c if c.is_control() || invisible => c.escape_default().to_string(),
+                c => c.to_string(),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_from_elsewhere_reaches_the_terminal_as_a_command() {
+        assert_eq!(shown("a\u{1b}[31mb\r\n\u{202e}c"), "a\\u{1b}[31mb\\r\\n\\u{202e}c");
+        assert_eq!(shown("schön ✓"), "schön ✓");
+    }
+}

@@ -1,0 +1,240 @@
+//! The report for a person: the path drawn with its broken hop, the root causes in full, what follows from them folded.
+
+use caddy_doctor_checks::model::Severity;
+use owo_colors::Style;
+
+use super::{CheckReport, FindingReport, FixReport, PathReport, Report, Status, shown, style::Styles};
+
+/// As wide as a report gets; commands are never broken.
+const WIDTH: usize = 80;
+/// More paths than this are counted, not drawn.
+const MOST_PATHS: usize = 6;
+
+pub(crate) fn write(report: &Report, styles: &Styles) -> String {
+    let mut out = Writer { styles, out: String::new() };
+    out.paths(&report.setup.paths);
+    for severity in [Severity::Fail, Severity::Warn] {
+        for check in &report.checks {
+            let roots = check
+                .findings
+                .iter()
+                .filter(|finding| finding.severity == severity && finding.consequence_of.is_empty());
+            for finding in roots {
+                out.root_cause(report, check, finding);
+            }
+        }
+    }
+    for check in report.checks.iter().filter(|check| check.status == Status::Unknown) {
+        out.aside(styles.glyphs.unknown, &styles.warn, check, "could not be looked at");
+    }
+    // What a failure blocks is folded under it; what does not apply here is said.
+    for check in report.checks.iter().filter(|check| check.status == Status::Skip && check.blocked_by.is_empty()) {
+        out.aside("-", &styles.dim, check, "skipped");
+    }
+    out.summary(report);
+    out.out
+}
+
+/// `9 checks: 1 failed, 6 passed, 2 skipped`
+pub(crate) fn counts(report: &Report) -> String {
+    let words = [
+        (Status::Fail, "failed"),
+        (Status::Unknown, "unknown"),
+        (Status::Warn, "with a warning"),
+        (Status::Pass, "passed"),
+        (Status::Skip, "skipped"),
+    ];
+    let counted: Vec<String> = words
+        .into_iter()
+        .map(|(status, word)| (report.count(status), word))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    let partial = if report.partial { " (of a part of the checks)" } else { "" };
+    let noun = if report.checks.len() == 1 { "check" } else { "checks" };
+    format!("{} {noun}{partial}: {}", report.checks.len(), counted.join(", "))
+}
+
+struct Writer<'s> {
+    styles: &'s Styles,
+    out: String,
+}
+
+impl Writer<'_> {
+    fn line(&mut self, text: &str) {
+        self.out.push_str(text.trim_end());
+        self.out.push('\n');
+    }
+
+    fn paths(&mut self, paths: &[PathReport]) {
+        // Paths that differ only in their Host are drawn once.
+        let mut drawn: Vec<(&PathReport, Vec<&str>)> = Vec::new();
+        for path in paths {
+            match drawn.iter_mut().find(|(other, _)| other.hops == path.hops) {
+                Some((_, hosts)) => hosts.push(&path.host),
+                None => drawn.push((path, vec![&path.host])),
+            }
+        }
+        for (path, hosts) in drawn.iter().take(MOST_PATHS) {
+            self.path(path, hosts);
+        }
+        if drawn.len() > MOST_PATHS {
+            self.line(&format!("  and {} more paths", drawn.len() - MOST_PATHS));
+        }
+        if !drawn.is_empty() {
+            self.line("");
+        }
+    }
+
+    fn path(&mut self, path: &PathReport, hosts: &[&str]) {
+        let glyphs = &self.styles.glyphs;
+        let nodes = path.hops.iter().map(|hop| hop.rsplit(" -> ").next().unwrap_or_default());
+        let (mut plain, mut painted) = ("  client".to_owned(), "  client".to_owned());
+        for (at, node) in nodes.enumerate() {
+            let node = shown(node);
+            let (hop, style) = if path.broken.contains(&at) {
+                (glyphs.broken_hop, &self.styles.fail)
+            } else {
+                (glyphs.hop, &self.styles.dim)
+            };
+            plain.push_str(&format!(" {hop} {node}"));
+            painted.push_str(&format!(" {} {node}", self.styles.paint(hop, style)));
+        }
+        let more = if hosts.len() > 1 { format!(" and {} more", hosts.len() - 1) } else { String::new() };
+        let host = format!("{}{more}", shown(hosts[0]));
+        let host = self.styles.paint(&host, &self.styles.dim);
+        let used = plain.chars().count();
+        let needed = hosts[0].chars().count() + more.chars().count();
+        if used + 2 + needed <= WIDTH {
+            self.line(&format!("{painted}{}{host}", " ".repeat(WIDTH - used - needed)));
+        } else {
+            self.line(&painted);
+            self.line(&format!("      {host}"));
+        }
+    }
+
+    fn root_cause(&mut self, report: &Report, check: &CheckReport, finding: &FindingReport) {
+        let (glyph, style) = match finding.severity {
+            Severity::Fail => (self.styles.glyphs.fail, &self.styles.fail),
+            Severity::Warn => (self.styles.glyphs.warn, &self.styles.warn),
+        };
+        self.head(glyph, style, check.id, &finding.summary);
+        let width = finding.evidence.iter().map(|seen| seen.label.chars().count()).max().unwrap_or(0).min(26);
+        for seen in &finding.evidence {
+            let mut lines = seen.value.lines().flat_map(|line| wrapped(&shown(line), WIDTH.saturating_sub(width + 6)));
+            let first = lines.next().unwrap_or_default();
+            let label = format!("{:width$}", shown(&seen.label));
+            let label = self.styles.paint(&label, &self.styles.dim);
+            self.line(&format!("    {label}  {first}"));
+            for rest in lines {
+                self.line(&format!("    {:width$}  {rest}", ""));
+            }
+        }
+        for (at, fix) in finding.fixes.iter().enumerate() {
+            self.line("");
+            self.fix(if at == 0 { "fix" } else { "or" }, fix);
+        }
+        let follows = report.follows_from(check.id);
+        if finding.severity == Severity::Fail && !follows.is_empty() {
+            self.line("");
+            self.line(&format!("  follows from it: {}", follows.join(", ")));
+        }
+        self.line("");
+    }
+
+    fn head(&mut self, glyph: &str, style: &Style, id: &str, summary: &str) {
+        let indent = glyph.chars().count() + 1 + id.len() + 2;
+        let mut lines = wrapped(&shown(summary), WIDTH.saturating_sub(indent)).into_iter();
+        let first = lines.next().unwrap_or_default();
+        self.line(&format!(
+            "{} {}  {first}",
+            self.styles.paint(glyph, style),
+            self.styles.paint(id, &self.styles.strong)
+        ));
+        for rest in lines {
+            self.line(&format!("{:indent$}{rest}", ""));
+        }
+    }
+
+    fn fix(&mut self, word: &str, fix: &FixReport) {
+        let mut lines = wrapped(&shown(&fix.title), WIDTH - 8).into_iter();
+        let first = lines.next().unwrap_or_default();
+        self.line(&format!("  {}{first}", self.styles.paint(&format!("{word:<6}"), &self.styles.strong)));
+        for rest in lines {
+            self.line(&format!("        {rest}"));
+        }
+        for command in &fix.commands {
+            self.line(&format!("        $ {}", self.styles.paint(&shown(command), &self.styles.command)));
+        }
+        for edit in &fix.edits {
+            self.line(&format!("        to make it last, in {}:", shown(&edit.file)));
+            for line in edit.text.lines() {
+                self.line(&format!("          {}", self.styles.paint(&shown(line), &self.styles.command)));
+            }
+        }
+    }
+
+    fn aside(&mut self, glyph: &str, style: &Style, check: &CheckReport, word: &str) {
+        let reason = check.reason.as_deref().unwrap_or_default();
+        self.head(glyph, style, check.id, &format!("{word}: {reason}"));
+    }
+
+    fn summary(&mut self, report: &Report) {
+        let seconds = format!("{:.2} s", report.elapsed_ms as f64 / 1000.0);
+        let versions = shown(&report.versions());
+        let healthy = report.status == Status::Pass;
+        let counts = if healthy { self.healthy(report) } else { counts(report) };
+        if !healthy || report.count(Status::Skip) > 0 {
+            self.line("");
+        }
+        // A blank line more than one is no help.
+        while self.out.ends_with("\n\n\n") {
+            self.out.pop();
+        }
+        self.line(format!("{counts}   {seconds}   {versions}").trim_end());
+        if let Some(cause) = report.root_causes.first() {
+            self.line(&self.styles.paint(&format!("doctor explain {} tells more", cause.check), &self.styles.dim));
+        }
+    }
+
+    fn healthy(&self, report: &Report) -> String {
+        let passed = report.count(Status::Pass);
+        let noun = if passed == 1 { "check" } else { "checks" };
+        let flows = report.checks.iter().find(|check| check.id == "flows-nonzero" && check.status == Status::Pass);
+        let flows = flows.map(|check| format!(", {}", check.summary)).unwrap_or_default();
+        let partial = if report.partial { " (of a part of the checks)" } else { "" };
+        format!(
+            "{} {passed} {noun} passed{partial}{flows}",
+            self.styles.paint(self.styles.glyphs.pass, &self.styles.pass)
+        )
+    }
+}
+
+/// Breaks a line at spaces. A word that is longer than the width stays whole, so that it can be copied.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().map_or(0, |line| line.chars().count());
+        if line > 0 && line + 1 + word.chars().count() > width {
+            lines.push(word.to_owned());
+        } else if let Some(last) = lines.last_mut() {
+            if line > 0 {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_at_spaces_and_words_stay_whole() {
+        assert_eq!(wrapped("a bb ccc", 4), ["a bb", "ccc"]);
+        assert_eq!(wrapped("http://a.very.long.address/ x", 10), ["http://a.very.long.address/", "x"]);
+        assert_eq!(wrapped("", 4), [""]);
+    }
+}

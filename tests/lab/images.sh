@@ -1,0 +1,60 @@
+#!/bin/sh
+# Makes sure that the images of the lab are there: the official ones where a registry answers, else stand-ins
+# with the same names, programs and entry points, built from Debian's and Python's packages.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+say() { printf '%s\n' "$*" >&2; }
+have() { docker image inspect "$1" >/dev/null 2>&1; }
+pulled() { timeout 300 docker pull -q "$1" >/dev/null 2>"$work/pull.log"; }
+
+# The root file system of a Debian release with Python, as image doctor-lab/$1.
+base() {
+    have "doctor-lab/$1" && return
+    if ! command -v debootstrap >/dev/null; then
+        [ -e /etc/debian_version ] && [ "$(id -u)" = 0 ] || {
+            say "lab: no registry answers ($(tail -n 1 "$work/pull.log")), and stand-ins for the images are built only on Debian as root"
+            exit 1
+        }
+        apt-get update >/dev/null
+        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends debootstrap >/dev/null
+    fi
+    say "lab: building the base of the stand-ins (Debian $1)"
+    debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,python3-pip,iproute2 \
+        "$1" "$work/$1" >"$work/debootstrap.log" 2>&1 || { tail -n 20 "$work/debootstrap.log" >&2; exit 1; }
+    tar -C "$work/$1" -c . | docker import - "doctor-lab/$1" >/dev/null
+    rm -rf "${work:?}/$1"
+}
+
+# build IMAGE DOCKERFILE BASE [ARG=VALUE]
+build() {
+    image=$1 file=$2 base=$3 arg=${4:-NONE=}
+    say "lab: building a stand-in for $image"
+    context=$work/context
+    rm -rf "$context"
+    cp -r "$here/images" "$context"
+    # A machine behind a proxy of its own has that proxy's certificate here; pip inside the build needs it too.
+    cp /etc/ssl/certs/ca-certificates.crt "$context/ca.crt"
+    DOCKER_BUILDKIT=0 docker build --network host --build-arg "BASE=doctor-lab/$base" --build-arg "$arg" \
+        -t "$image" -f "$context/$file" "$context" >"$work/build.log" 2>&1 || { tail -n 30 "$work/build.log" >&2; exit 1; }
+}
+
+image_caddy=caddy:2
+have $image_caddy || pulled $image_caddy || { base bookworm; build $image_caddy caddy.Dockerfile bookworm; }
+
+for version in 10.4.2 11.0.2; do
+    image=mitmproxy/mitmproxy:$version
+    have $image || pulled $image || { base bookworm; build $image mitmproxy.Dockerfile bookworm VERSION=$version; }
+done
+
+have doctor-lab/backend || {
+    if pulled python:3-slim; then
+        docker tag python:3-slim doctor-lab/backend
+    else
+        base bookworm
+        docker tag doctor-lab/bookworm doctor-lab/backend
+    fi
+}
