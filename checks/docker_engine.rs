@@ -45,7 +45,7 @@ fn run(seen: Result<&EngineSeen, &Missing>, setup: Result<&Setup, &Missing>) -> 
     let engine = match &seen.answer {
         Ok(engine) => engine,
         Err(missing) => {
-            if setup.is_ok_and(|setup| !setup.caddies.is_empty() && !setup.mitmproxies.is_empty()) {
+            if setup.is_ok_and(Setup::is_on_the_host) {
                 return Verdict::not_applicable(format!(
                     "Caddy and mitmproxy run on the host, so no engine is needed ({missing})"
                 ));

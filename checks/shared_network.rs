@@ -53,7 +53,7 @@ fn run(paths: &Paths, containers: &Containers, networks: &Networks, views: Resul
                         .evidence
                         .push(Evidence::new(hop.id(), "the name resolves there, by a link or an entry in /etc/hosts"));
                 } else {
-                    verdict.findings.push(separate(networks, containers, hop, own, other));
+                    verdict.findings.push(separate(networks, containers, views.ok(), hop, own, other));
                 }
             }
             Meaning::Itself => {
@@ -70,6 +70,17 @@ fn run(paths: &Paths, containers: &Containers, networks: &Networks, views: Resul
     verdict
 }
 
+/// What is dialled, and what the place itself says of the name.
+fn asked(views: Option<&Views>, hop: &Hop) -> String {
+    let view = views.and_then(|views| views.from(&hop.place));
+    match view.and_then(|view| Some((view.way, view.name(&hop.dial.host)?))) {
+        Some((way, seen)) if seen.answer == NameAnswer::NoSuchName => {
+            format!("{}; {}, asked from inside {}, knows no such name ({way})", hop.dial, seen.server, hop.from)
+        }
+        _ => hop.dial.to_string(),
+    }
+}
+
 /// Whether the place itself said that the name is an address of that container.
 fn resolves(views: Option<&Views>, hop: &Hop, other: &Container) -> bool {
     let seen = views.and_then(|views| views.from(&hop.place)).and_then(|view| view.name(&hop.dial.host));
@@ -81,7 +92,14 @@ fn resolves(views: Option<&Views>, hop: &Hop, other: &Container) -> bool {
     }
 }
 
-fn separate(networks: &Networks, containers: &Containers, hop: &Hop, own: &Container, other: &Container) -> Finding {
+fn separate(
+    networks: &Networks,
+    containers: &Containers,
+    views: Option<&Views>,
+    hop: &Hop,
+    own: &Container,
+    other: &Container,
+) -> Finding {
     let (from, to) = (&hop.from, &other.name);
     // What a container that shares another's namespace is on, is what the owner is on.
     let owner = match containers.place_of(other) {
@@ -103,8 +121,8 @@ fn separate(networks: &Networks, containers: &Containers, hop: &Hop, own: &Conta
     let finding = Finding::fail([from.clone(), to.clone()], summary)
         .on(hop)
         .seen(format!("{from}'s networks"), networks_of(own))
-        .seen(format!("{to}'s networks"), networks_of(owner));
-    let finding = finding.seen("dial", hop.dial.to_string());
+        .seen(format!("{to}'s networks"), networks_of(owner))
+        .seen("dial", asked(views, hop));
     match (first_named(own), first_named(owner)) {
         (Some(network), _) => finding.fix(connect(networks, &network, owner, from, &aliases(owner, &hop.dial.host))),
         (None, Some(network)) => finding.fix(connect(networks, &network, own, to, &[])),

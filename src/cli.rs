@@ -73,37 +73,51 @@ pub(crate) struct Check {
         long = "host",
         value_name = "NAME",
         env = "DOCTOR_HOST",
+        hide_env = true,
         value_delimiter = ',',
         help_heading = "What to look at"
     )]
     pub(crate) hosts: Vec<String>,
 
     /// Which container is Caddy, or the address of its admin API
-    #[arg(long, value_name = "NAME|URL", env = "DOCTOR_CADDY", help_heading = "What to look at")]
+    #[arg(long, value_name = "NAME|URL", env = "DOCTOR_CADDY", hide_env = true, help_heading = "What to look at")]
     pub(crate) caddy: Option<String>,
 
     /// Which container is mitmproxy, or the address of its mitmweb
-    #[arg(long, value_name = "NAME|URL", env = "DOCTOR_MITMPROXY", help_heading = "What to look at")]
+    #[arg(long, value_name = "NAME|URL", env = "DOCTOR_MITMPROXY", hide_env = true, help_heading = "What to look at")]
     pub(crate) mitmproxy: Option<String>,
 
     /// The compose project to look at [default: the one of this folder, if there is one]
-    #[arg(long, value_name = "NAME", env = "DOCTOR_PROJECT", help_heading = "What to look at")]
+    #[arg(long, value_name = "NAME", env = "DOCTOR_PROJECT", hide_env = true, help_heading = "What to look at")]
     pub(crate) project: Option<String>,
 
     /// A file with mitmweb's password or token (or set DOCTOR_WEB_PASSWORD)
-    #[arg(long, value_name = "FILE", env = "DOCTOR_WEB_PASSWORD_FILE", help_heading = "What to look at")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "DOCTOR_WEB_PASSWORD_FILE",
+        hide_env = true,
+        help_heading = "What to look at"
+    )]
     pub(crate) web_password_file: Option<PathBuf>,
 
     /// How long the whole run may take: 10s, 500ms
-    #[arg(long, value_name = "TIME", env = "DOCTOR_TIMEOUT", default_value = "10s", value_parser = duration, help_heading = "What to look at")]
+    #[arg(long, value_name = "TIME", env = "DOCTOR_TIMEOUT", hide_env = true, default_value = "10s", value_parser = duration, help_heading = "What to look at")]
     pub(crate) timeout: Duration,
 
     /// Write what was seen into a file
-    #[arg(long, value_name = "FILE", env = "DOCTOR_RECORD", help_heading = "Recordings")]
+    #[arg(long, value_name = "FILE", env = "DOCTOR_RECORD", hide_env = true, help_heading = "Recordings")]
     pub(crate) record: Option<PathBuf>,
 
     /// Judge what was recorded instead of looking
-    #[arg(long, value_name = "FILE", env = "DOCTOR_REPLAY", conflicts_with = "record", help_heading = "Recordings")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "DOCTOR_REPLAY",
+        hide_env = true,
+        conflicts_with = "record",
+        help_heading = "Recordings"
+    )]
     pub(crate) replay: Option<PathBuf>,
 
     #[command(flatten)]
@@ -113,22 +127,22 @@ pub(crate) struct Check {
 #[derive(Debug, Default, Args)]
 pub(crate) struct Judging {
     /// Make these checks only
-    #[arg(long, value_name = "ID,..", env = "DOCTOR_ONLY", value_delimiter = ',', value_parser = check_id, help_heading = "Which checks")]
+    #[arg(long, value_name = "ID,..", env = "DOCTOR_ONLY", hide_env = true, value_delimiter = ',', value_parser = check_id, help_heading = "Which checks")]
     pub(crate) only: Vec<String>,
 
     /// Leave these checks out
-    #[arg(long, value_name = "ID,..", env = "DOCTOR_SKIP", value_delimiter = ',', value_parser = check_id, help_heading = "Which checks")]
+    #[arg(long, value_name = "ID,..", env = "DOCTOR_SKIP", hide_env = true, value_delimiter = ',', value_parser = check_id, help_heading = "Which checks")]
     pub(crate) skip: Vec<String>,
 
     /// A warning is a failure, too
-    #[arg(long, env = "DOCTOR_STRICT", help_heading = "Which checks")]
+    #[arg(long, env = "DOCTOR_STRICT", hide_env = true, help_heading = "Which checks")]
     pub(crate) strict: bool,
 }
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Output {
     /// How to write the report
-    #[arg(long, value_enum, env = "DOCTOR_FORMAT", default_value_t, help_heading = "Output")]
+    #[arg(long, value_enum, env = "DOCTOR_FORMAT", hide_env = true, default_value_t, help_heading = "Output")]
     pub(crate) format: Format,
 
     /// Write the report into a file instead, or with FORMAT=FILE into one more; repeatable

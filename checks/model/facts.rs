@@ -196,8 +196,13 @@ pub struct Context {
 
 impl Context {
     #[must_use]
-    pub fn new(facts: Facts) -> Self {
+    pub fn new(mut facts: Facts) -> Self {
         let setup = setup::find(&facts);
+        // Where Caddy and mitmproxy both are processes on the host no engine is needed, and none answers: then there are
+        // no containers to ask about, which is something else than not knowing them.
+        if setup.as_ref().is_ok_and(Setup::is_on_the_host) && facts.containers.is_err() {
+            (facts.containers, facts.networks) = (Ok(Containers::default()), Ok(Networks::default()));
+        }
         let paths = match &setup {
             Ok(setup) => Ok(path::find(&facts, setup)),
             Err(missing) => Err(missing.clone().because(FactId::Setup)),

@@ -60,6 +60,14 @@ impl Setup {
         self.caddies.iter().chain(&self.mitmproxies)
     }
 
+    /// Whether both are there, and neither is a container.
+    #[must_use]
+    pub fn is_on_the_host(&self) -> bool {
+        !self.caddies.is_empty()
+            && !self.mitmproxies.is_empty()
+            && self.parts().all(|part| part.kind != PartKind::Container)
+    }
+
     #[must_use]
     pub fn part(&self, name: &str) -> Option<&Part> {
         self.parts().find(|part| part.name == name)

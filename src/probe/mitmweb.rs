@@ -104,7 +104,8 @@ fn questions(base: &str, secrets: &Secrets) -> Vec<Question> {
     let headers: Vec<(&str, String)> =
         token.map(|token| ("Authorization", format!("Bearer {token}"))).into_iter().collect();
     let get = |path: &str| Question { headers: headers.clone(), ..Question::get(format!("{base}{path}{query}")) };
-    let mut count = Question { method: Method::POST, body: Some("{}"), ..get("/commands/view.properties.length") };
+    let mut count =
+        Question { method: Method::POST, body: Some(r#"{"arguments":[]}"#), ..get("/commands/view.properties.length") };
     count.headers.extend([
         ("Cookie", "_xsrf=doctor; _mitmproxy_xsrf=doctor".to_owned()),
         ("X-XSRFToken", "doctor".to_owned()),

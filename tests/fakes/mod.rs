@@ -1,0 +1,769 @@
+//! What the tests run the doctor against: servers that answer as told, well or badly, a Docker engine made of one, and
+//! the doctor itself in an environment of its own.
+//!
+//! Nothing here waits without a bound: a connection ends when its server is dropped, and the doctor is ended when it
+//! takes longer than any of its own deadlines.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
+use std::{
+    collections::HashMap,
+    ffi::OsString,
+    fs,
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    os::unix::net::{UnixListener, UnixStream},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+/// An endless body ends after this many bytes, so that a reader without a cap fails its test and not the machine.
+pub(crate) const ENDLESS: u64 = 256 << 20;
+
+/// What a server does with a request.
+#[derive(Clone)]
+pub(crate) enum Behaviour {
+    Answer(Answer),
+    /// Answers after this time.
+    Slow(Duration, Answer),
+    /// Takes the request and never answers.
+    Hang,
+    /// Answers with something that is not HTTP.
+    Garbage,
+    /// Closes the connection without an answer, as a published port does when nothing is behind it.
+    Refuse,
+}
+
+#[derive(Clone)]
+pub(crate) struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Body,
+}
+
+#[derive(Clone)]
+enum Body {
+    Whole(Vec<u8>),
+    /// Announces twice as much as it sends.
+    Half(Vec<u8>),
+    /// Blanks, without end and without a length: JSON that never comes to its first sign.
+    Endless,
+}
+
+impl Answer {
+    pub(crate) fn json(body: &Value) -> Self {
+        Self::text(200, &body.to_string()).header("Content-Type", "application/json")
+    }
+
+    pub(crate) fn text(status: u16, body: &str) -> Self {
+        Self { status, headers: Vec::new(), body: Body::Whole(body.as_bytes().to_vec()) }
+    }
+
+    pub(crate) fn half(body: &str) -> Self {
+        Self { status: 200, headers: Vec::new(), body: Body::Half(body.as_bytes().to_vec()) }
+    }
+
+    pub(crate) fn endless() -> Self {
+        Self { status: 200, headers: Vec::new(), body: Body::Endless }
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Whether the connection can go on after it.
+    fn write(&self, stream: &mut Connection, sent: &AtomicU64) -> io::Result<bool> {
+        let mut head = format!("HTTP/1.1 {} Said\r\n", self.status);
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let (body, length) = match &self.body {
+            Body::Whole(body) => (body, body.len()),
+            Body::Half(body) => (body, body.len() * 2),
+            Body::Endless => {
+                stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
+                let blanks = [b' '; 64 << 10];
+                while sent.load(Ordering::Relaxed) < ENDLESS {
+                    stream.write_all(&blanks)?;
+                    sent.fetch_add(blanks.len() as u64, Ordering::Relaxed);
+                }
+                return Ok(false);
+            }
+        };
+        head.push_str(&format!("Content-Length: {length}\r\n\r\n"));
+        stream.write_all(&[head.as_bytes(), body].concat())?;
+        sent.fetch_add(body.len() as u64, Ordering::Relaxed);
+        Ok(length == body.len())
+    }
+}
+
+impl From<Answer> for Behaviour {
+    fn from(answer: Answer) -> Self {
+        Self::Answer(answer)
+    }
+}
+
+/// A request as a route sees it.
+pub(crate) struct Request {
+    /// `GET /options`
+    pub(crate) route: String,
+    /// What comes after the `?`.
+    pub(crate) query: String,
+    /// Names in lower case.
+    pub(crate) headers: HashMap<String, String>,
+}
+
+impl Request {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(String::as_str).unwrap_or_default()
+    }
+
+    /// Reads one; `None` when the other side is done.
+    fn read(stream: &mut BufReader<Connection>) -> io::Result<Option<Self>> {
+        let mut line = String::new();
+        stream.read_line(&mut line)?;
+        let mut words = line.split_whitespace();
+        let (Some(method), Some(target)) = (words.next(), words.next()) else { return Ok(None) };
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let mut request =
+            Self { route: format!("{method} {path}"), query: query.to_owned(), headers: HashMap::new() };
+        loop {
+            let mut line = String::new();
+            if stream.read_line(&mut line)? == 0 {
+                return Ok(None);
+            }
+            match line.trim_end().split_once(':') {
+                Some((name, value)) => {
+                    request.headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+                }
+                None => break,
+            }
+        }
+        let mut body = vec![0; request.header("content-length").parse().unwrap_or(0)];
+        stream.read_exact(&mut body)?;
+        Ok(Some(request))
+    }
+}
+
+type Handler = Arc<dyn Fn(&Request) -> Behaviour + Send + Sync>;
+
+/// Which request is answered how: `GET /options`, without the query. Any other is answered with 404.
+#[derive(Clone, Default)]
+pub(crate) struct Routes {
+    routes: HashMap<String, Handler>,
+    any: Option<Behaviour>,
+}
+
+impl Routes {
+    /// The same for every request.
+    pub(crate) fn all(behaviour: impl Into<Behaviour>) -> Self {
+        Self { routes: HashMap::new(), any: Some(behaviour.into()) }
+    }
+
+    pub(crate) fn on(self, route: &str, behaviour: impl Into<Behaviour>) -> Self {
+        let behaviour = behaviour.into();
+        self.with(route, move |_| behaviour.clone())
+    }
+
+    pub(crate) fn with(
+        mut self,
+        route: &str,
+        handler: impl Fn(&Request) -> Behaviour + Send + Sync + 'static,
+    ) -> Self {
+        self.routes.insert(route.to_owned(), Arc::new(handler));
+        self
+    }
+
+    /// The routes of both; of the same route the one of `other`.
+    fn and(mut self, other: Self) -> Self {
+        self.routes.extend(other.routes);
+        self.any = other.any.or(self.any);
+        self
+    }
+
+    fn of(&self, request: &Request) -> Behaviour {
+        match (&self.any, self.routes.get(&request.route)) {
+            (_, Some(handler)) => handler(request),
+            (Some(any), None) => any.clone(),
+            (None, None) => Answer::text(404, r#"{"message":"page not found"}"#).into(),
+        }
+    }
+}
+
+/// An HTTP server; it and all its threads end when it is dropped.
+pub(crate) struct Server {
+    /// 0 when it listens on a unix socket.
+    pub(crate) port: u16,
+    shared: Arc<Shared>,
+    wake: Wake,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    routes: Routes,
+    stop: AtomicBool,
+    sent: AtomicU64,
+    asked: Mutex<Vec<String>>,
+}
+
+enum Wake {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Server {
+    /// Listens on a port of 127.0.0.1 that the system chooses.
+    pub(crate) fn start(routes: Routes) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let accept = move || listener.accept().map(|(stream, _)| Connection::Tcp(stream));
+        Self::run(routes, address.port(), Wake::Tcp(address), accept)
+    }
+
+    /// Listens on a unix socket.
+    pub(crate) fn start_unix(path: &Path, routes: Routes) -> Self {
+        let listener = UnixListener::bind(path).unwrap();
+        let accept = move || listener.accept().map(|(stream, _)| Connection::Unix(stream));
+        Self::run(routes, 0, Wake::Unix(path.to_owned()), accept)
+    }
+
+    fn run(
+        routes: Routes,
+        port: u16,
+        wake: Wake,
+        accept: impl Fn() -> io::Result<Connection> + Send + 'static,
+    ) -> Self {
+        let shared =
+            Arc::new(Shared { routes, stop: AtomicBool::new(false), sent: AtomicU64::new(0), asked: Mutex::default() });
+        let of_thread = Arc::clone(&shared);
+        let thread = thread::spawn(move || {
+            let mut open: Vec<(Connection, JoinHandle<()>)> = Vec::new();
+            while let Ok(stream) = accept() {
+                if of_thread.stop.load(Ordering::SeqCst) {
+                    break;
+                }
+                let (Ok(handle), shared) = (stream.try_clone(), Arc::clone(&of_thread)) else { continue };
+                // That the doctor goes away in the middle of an answer is what some tests want.
+                open.push((handle, thread::spawn(move || _ = shared.serve(stream))));
+            }
+            for (stream, thread) in open {
+                stream.shutdown();
+                _ = thread.join();
+            }
+        });
+        Self { port, shared, wake, thread: Some(thread) }
+    }
+
+    /// How many bytes of bodies it has sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.shared.sent.load(Ordering::Relaxed)
+    }
+
+    /// The requests so far, without their queries.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.shared.asked.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        let woken = match &self.wake {
+            Wake::Tcp(address) => TcpStream::connect(address).is_ok(),
+            Wake::Unix(path) => {
+                // A test may have taken all rights off it.
+                _ = fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600));
+                UnixStream::connect(path).is_ok()
+            }
+        };
+        if let Some(thread) = self.thread.take().filter(|_| woken) {
+            _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn serve(&self, stream: Connection) -> io::Result<()> {
+        let mut writer = stream.try_clone()?;
+        let mut reader = BufReader::new(stream);
+        while let Some(request) = Request::read(&mut reader)? {
+            self.asked.lock().unwrap().push(request.route.clone());
+            let goes_on = match self.routes.of(&request) {
+                Behaviour::Answer(answer) => answer.write(&mut writer, &self.sent)?,
+                Behaviour::Slow(time, answer) => {
+                    // Reading waits as long, and ends at once when the other side or this server goes away.
+                    reader.get_ref().set_read_timeout(Some(time))?;
+                    if reader.read(&mut [0])? == 0 {
+                        return Ok(());
+                    }
+                    answer.write(&mut writer, &self.sent)?
+                }
+                Behaviour::Hang => io::copy(&mut reader, &mut io::sink())? > u64::MAX - 1,
+                Behaviour::Garbage => {
+                    writer.write_all(b"\0\xff\x1b[31mSSH-2.0-nothing\r\n\r\n")?;
+                    false
+                }
+                Behaviour::Refuse => false,
+            };
+            if !goes_on {
+                break;
+            }
+        }
+        writer.shutdown();
+        Ok(())
+    }
+}
+
+enum Connection {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Connection {
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(stream) => Self::Tcp(stream.try_clone()?),
+            Self::Unix(stream) => Self::Unix(stream.try_clone()?),
+        })
+    }
+
+    fn shutdown(&self) {
+        _ = match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Both),
+        };
+    }
+
+    fn set_read_timeout(&self, time: Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_read_timeout(time),
+            Self::Unix(stream) => stream.set_read_timeout(time),
+        }
+    }
+}
+
+impl Read for Connection {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(into),
+            Self::Unix(stream) => stream.read(into),
+        }
+    }
+}
+
+impl Write for Connection {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(from),
+            Self::Unix(stream) => stream.write(from),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A port of 127.0.0.1 that refuses, and that nobody else can get meanwhile: it is the near end of a connection.
+pub(crate) struct RefusingPort {
+    pub(crate) port: u16,
+    _held: (TcpListener, TcpStream),
+}
+
+impl RefusingPort {
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        Self { port: stream.local_addr().unwrap().port(), _held: (listener, stream) }
+    }
+}
+
+/// Containers and their APIs, before they are started; a test changes what it is about.
+pub(crate) struct Setup {
+    /// Caddy's admin API.
+    pub(crate) admin: Routes,
+    pub(crate) mitmweb: Routes,
+    /// What the engine answers otherwise than [`engine`] does.
+    pub(crate) engine: Routes,
+}
+
+impl Setup {
+    /// caddy, mitmproxy and backend on one network, with three captured flows: nothing is wrong with it.
+    pub(crate) fn healthy() -> Self {
+        Self { admin: admin(&caddy_config()), mitmweb: mitmweb("10.4.2", 3), engine: Routes::default() }
+    }
+
+    pub(crate) fn start(self) -> Running {
+        self.start_with(|_| {})
+    }
+
+    /// Starts it with other containers: `caddy`, `mitmproxy` and `backend` are given, in this order.
+    pub(crate) fn start_with(self, change: impl FnOnce(&mut Vec<Value>)) -> Running {
+        let (admin, mitmweb) = (Server::start(self.admin), Server::start(self.mitmweb));
+        let mitm = ["mitmweb", "--mode", "reverse:http://backend:3000", "--set", "keep_host_header=true"];
+        let mut containers = vec![
+            container("caddy", &["caddy", "run", "--config", "/etc/caddy/Caddyfile"], &[(2019, admin.port)]),
+            container("mitmproxy", &mitm, &[(8081, mitmweb.port)]),
+            container("backend", &["serve"], &[]),
+        ];
+        change(&mut containers);
+        let engine = Server::start(engine(&containers).and(self.engine));
+        Running { engine, admin, mitmweb }
+    }
+}
+
+/// A setup that runs. The containers have no address, so the published ports are the only way to reach their APIs.
+pub(crate) struct Running {
+    pub(crate) engine: Server,
+    pub(crate) admin: Server,
+    pub(crate) mitmweb: Server,
+}
+
+impl Running {
+    /// The doctor in front of it. The parts are named, so that whatever else runs on this machine is left alone.
+    pub(crate) fn doctor(&self) -> Doctor {
+        Doctor::at(&self.engine).args(["--caddy", "caddy", "--mitmproxy", "mitmproxy"])
+    }
+}
+
+/// What answers as Docker 20.10 does, about these containers.
+pub(crate) fn engine(containers: &[Value]) -> Routes {
+    let ping = Answer::text(200, "OK").header("Api-Version", "1.41").header("Server", "Docker/20.10.24 (linux)");
+    let network = json!([{
+        "Name": "app-net", "Id": "ab".repeat(32), "Driver": "bridge", "Scope": "local",
+        "IPAM": {"Driver": "default", "Config": [{"Subnet": "192.0.2.0/24", "Gateway": "192.0.2.1"}]},
+        "Options": {}, "Labels": {},
+    }]);
+    let list: Vec<Value> = containers.iter().map(listed).collect();
+    let mut routes = Routes::default()
+        .on("GET /_ping", ping)
+        .on("GET /containers/json", Answer::json(&Value::Array(list)))
+        .on("GET /networks", Answer::json(&network));
+    for container in containers {
+        let id = container["Id"].as_str().unwrap();
+        routes = routes
+            .on(&format!("GET /containers/{id}/json"), Answer::json(container))
+            .on(&format!("GET /containers/{id}/logs"), log(""));
+    }
+    routes
+}
+
+/// A container that runs, as `GET /containers/ID/json` tells of it; `published` has its own ports and the host's.
+pub(crate) fn container(name: &str, command: &[&str], published: &[(u16, u16)]) -> Value {
+    let bindings: serde_json::Map<String, Value> = published
+        .iter()
+        .map(|(own, host)| {
+            (format!("{own}/tcp"), json!([{"HostIp": "127.0.0.1", "HostPort": host.to_string()}]))
+        })
+        .collect();
+    json!({
+        "Id": id(name),
+        "Name": format!("/{name}"),
+        "Path": command[0],
+        "Args": command[1..],
+        "State": {
+            "Status": "running", "Running": true, "Paused": false, "Restarting": false, "OOMKilled": false,
+            "Dead": false, "Pid": 0, "ExitCode": 0, "Error": "", "StartedAt": "2026-01-02T03:04:05.6Z",
+        },
+        "RestartCount": 0,
+        "HostConfig": {"NetworkMode": "app-net", "PortBindings": bindings},
+        "Mounts": [],
+        "Config": {"Image": format!("{name}:1"), "Env": ["PATH=/bin"], "Cmd": command, "Labels": {}, "Tty": false},
+        "NetworkSettings": {"Networks": {"app-net": {
+            "NetworkID": "ab".repeat(32), "Aliases": null, "Gateway": "", "IPAddress": "",
+        }}},
+    })
+}
+
+/// The id of the container with this name.
+pub(crate) fn id(name: &str) -> String {
+    let hex: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("{hex:0<64.64}")
+}
+
+/// The same as the list has it.
+fn listed(container: &Value) -> Value {
+    let words = [vec![container["Path"].clone()], container["Args"].as_array().unwrap().clone()].concat();
+    let command: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
+    let bindings = container["HostConfig"]["PortBindings"].as_object().unwrap();
+    let ports: Vec<Value> = bindings
+        .iter()
+        .map(|(port, host)| {
+            let number = |text: &Value| text.as_str().unwrap().parse::<u16>().unwrap();
+            let own: u16 = port.trim_end_matches("/tcp").parse().unwrap();
+            json!({"IP": "127.0.0.1", "PrivatePort": own, "PublicPort": number(&host[0]["HostPort"]), "Type": "tcp"})
+        })
+        .collect();
+    json!({
+        "Id": container["Id"],
+        "Names": [container["Name"]],
+        "Image": container["Config"]["Image"],
+        "Command": command.join(" "),
+        "State": container["State"]["Status"],
+        "Status": "Up 2 hours",
+        "Ports": ports,
+        "Labels": container["Config"]["Labels"],
+        "HostConfig": {"NetworkMode": container["HostConfig"]["NetworkMode"]},
+        "NetworkSettings": container["NetworkSettings"],
+    })
+}
+
+/// What `GET /containers/ID/logs` answers: each line in a frame of standard error.
+pub(crate) fn log(text: &str) -> Answer {
+    let frames = text.lines().flat_map(|line| {
+        let length = u32::try_from(line.len() + 1).unwrap().to_be_bytes();
+        [&[2, 0, 0, 0][..], &length, line.as_bytes(), b"\n"].concat()
+    });
+    Answer { status: 200, headers: Vec::new(), body: Body::Whole(frames.collect()) }
+}
+
+pub(crate) fn admin(config: &Value) -> Routes {
+    Routes::default().on("GET /config/", Answer::json(config))
+}
+
+/// One route to mitmproxy. Its Host is a pattern, for which no name server is asked.
+pub(crate) fn caddy_config() -> Value {
+    json!({"apps": {"http": {"servers": {"srv0": {"listen": [":80"], "routes": [{
+        "match": [{"host": ["*.example.test"]}],
+        "handle": [{"handler": "subroute", "routes": [
+            {"handle": [{"handler": "reverse_proxy", "upstreams": [{"dial": "mitmproxy:8080"}]}]},
+        ]}],
+        "terminal": true,
+    }]}}}}})
+}
+
+/// A mitmweb that lets everybody in, as those before 11.1.2 do.
+pub(crate) fn mitmweb(version: &str, flows: u64) -> Routes {
+    mitmweb_behind(version, flows, |_| true)
+}
+
+/// A mitmweb that lets in whom `may` lets in; the others get what 11.1.2 and newer answer: 403 without a word.
+pub(crate) fn mitmweb_behind(
+    version: &str,
+    flows: u64,
+    may: impl Fn(&Request) -> bool + Clone + Send + Sync + 'static,
+) -> Routes {
+    let server = format!("mitmproxy {version}");
+    let option = |value: Value| json!({"type": "str", "default": null, "value": value, "help": "", "choices": null});
+    let options = json!({
+        "mode": option(json!(["reverse:http://backend:3000"])),
+        "keep_host_header": option(json!(true)),
+        "listen_port": option(Value::Null),
+        "view_filter": option(Value::Null),
+        "intercept_active": option(json!(false)),
+        "ssl_insecure": option(json!(false)),
+        "connection_strategy": option(json!("eager")),
+    });
+    let state = json!({"version": version, "servers": [{
+        "type": "reverse", "description": "reverse proxy to http://backend:3000",
+        "full_spec": "reverse:http://backend:3000", "is_running": true, "last_exception": null,
+        "listen_addrs": [["0.0.0.0", 8080], ["::", 8080, 0, 0]],
+    }]});
+    let guarded = |answer: Answer, writes: bool| {
+        let (may, server) = (may.clone(), server.clone());
+        move |request: &Request| -> Behaviour {
+            let token = request.header("x-xsrftoken");
+            let same_site = !token.is_empty() && request.header("cookie").contains(&format!("_xsrf={token}"));
+            let answer = match (writes && !same_site, may(request)) {
+                (true, _) => Answer::text(403, "<html><title>403: Forbidden</title></html>"),
+                (false, false) => Answer::text(403, ""),
+                (false, true) => answer.clone(),
+            };
+            answer.header("Server", &server).into()
+        }
+    };
+    Routes::default()
+        .with("GET /options", guarded(Answer::json(&options), false))
+        .with("GET /state", guarded(Answer::json(&state), false))
+        .with("POST /commands/view.properties.length", guarded(Answer::json(&json!({"value": flows})), true))
+}
+
+/// A folder of one test, removed with all that is in it.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("doctor-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Writes a file and gives its path.
+    pub(crate) fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The names of what is in it.
+    pub(crate) fn names(&self) -> Vec<OsString> {
+        fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Far above every deadline that a test sets, and far below what a person would wait for a hung test.
+const TOO_LONG: Duration = Duration::from_secs(30);
+
+/// The doctor, in an environment that has nothing of this machine but `PATH`.
+pub(crate) struct Doctor {
+    command: Command,
+    home: Folder,
+}
+
+impl Doctor {
+    /// Without an engine.
+    pub(crate) fn new() -> Self {
+        Self::of(Command::new(env!("CARGO_BIN_EXE_doctor")))
+    }
+
+    /// Started in another way than by its own name.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let home = Folder::new();
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", &home.0).current_dir(&home.0).stdin(Stdio::null());
+        Self { command, home }.env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    }
+
+    pub(crate) fn at(engine: &Server) -> Self {
+        Self::new().env("DOCKER_HOST", format!("tcp://127.0.0.1:{}", engine.port))
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.command.env(name, value.into());
+        self
+    }
+
+    pub(crate) fn without_env(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    pub(crate) fn args<S: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.command.args(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Its home folder, which is also where it is started.
+    pub(crate) fn home(&self) -> &Folder {
+        &self.home
+    }
+
+    pub(crate) fn run(mut self) -> Ran {
+        self.command.stdout(Stdio::piped());
+        self.run_into()
+    }
+
+    /// Writes to a pipe that nobody reads.
+    pub(crate) fn run_into_closed_pipe(mut self) -> Ran {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        self.command.stdout(writer);
+        self.run_into()
+    }
+
+    fn run_into(mut self) -> Ran {
+        let start = Instant::now();
+        let mut child = self.command.stderr(Stdio::piped()).spawn().unwrap();
+        let (said, hears) = mpsc::channel();
+        let stdout = child.stdout.take().map(|pipe| read_all(pipe, said.clone()));
+        let stderr = child.stderr.take().map(|pipe| read_all(pipe, said));
+        // The channel closes when both pipes have: the doctor has ended, or closed them.
+        if hears.recv_timeout(TOO_LONG) == Err(mpsc::RecvTimeoutError::Timeout) {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("the doctor did not end within {TOO_LONG:?}");
+        }
+        let status = child.wait().unwrap();
+        let text = |thread: Option<JoinHandle<Vec<u8>>>| {
+            thread.map(|thread| String::from_utf8(thread.join().unwrap()).unwrap()).unwrap_or_default()
+        };
+        Ran {
+            code: status.code().expect("ended by a signal"),
+            took: start.elapsed(),
+            stdout: text(stdout),
+            stderr: text(stderr),
+        }
+    }
+
+    /// Runs it with `--format json`, twice the same otherwise: what it says must be one report.
+    pub(crate) fn report(self) -> Report {
+        let ran = self.args(["--format", "json"]).run();
+        Report { value: ran.json(), ran }
+    }
+}
+
+/// Reads to the end, and holds `_open` until then.
+fn read_all(mut pipe: impl Read + Send + 'static, _open: mpsc::Sender<()>) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let _open = _open;
+        let mut all = Vec::new();
+        _ = pipe.read_to_end(&mut all);
+        all
+    })
+}
+
+/// What a run gave.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) took: Duration,
+}
+
+impl Ran {
+    /// Its standard output as the one JSON document that it must be.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+}
+
+/// A run with `--format json`.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) value: Value,
+    pub(crate) ran: Ran,
+}
+
+impl Report {
+    /// The row of a check.
+    pub(crate) fn check(&self, id: &str) -> &Value {
+        let mut rows = self.value["checks"].as_array().into_iter().flatten();
+        rows.find(|row| row["id"] == id).unwrap_or_else(|| panic!("no row {id} in {:#}", self.value))
+    }
+
+    /// The status of a check, with its summary.
+    pub(crate) fn says(&self, id: &str) -> String {
+        let row = self.check(id);
+        format!("{}: {}", row["status"].as_str().unwrap(), row["summary"].as_str().unwrap())
+    }
+
+    /// The ids of the checks that have this status.
+    pub(crate) fn with_status(&self, status: &str) -> Vec<&str> {
+        let rows = self.value["checks"].as_array().into_iter().flatten();
+        rows.filter(|row| row["status"] == status).map(|row| row["id"].as_str().unwrap()).collect()
+    }
+}

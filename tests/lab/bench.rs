@@ -1,0 +1,3 @@
+//! Placeholder until written.
+use crate::lab::Lab;
+pub(crate) fn run(_: &Lab) {}

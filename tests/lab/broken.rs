@@ -1,0 +1,709 @@
+//! Setups with one fault each, and some with two. The doctor must name each fault and nothing else, and what it prints
+//! must heal it.
+
+use crate::{
+    Setup,
+    healthy::{one_bridge, site, start_caddy},
+    lab::{CADDY, ENTRY, HOST, Lab, MITMPROXY, docker, sh, wait_until},
+};
+
+pub(crate) const SETUPS: &[Setup] = &[
+    Setup { name: "two-networks", up: two_networks, then: two_networks_then },
+    Setup { name: "two-networks-as-user", up: two_networks, then: two_networks_as_user_then },
+    Setup { name: "default-bridge", up: default_bridge, then: default_bridge_then },
+    Setup { name: "mitmproxy-on-host-network", up: mitmproxy_on_host_network, then: mitmproxy_on_host_network_then },
+    Setup { name: "mitmproxy-stopped", up: mitmproxy_stopped, then: mitmproxy_stopped_then },
+    Setup { name: "mitmproxy-paused", up: mitmproxy_paused, then: mitmproxy_paused_then },
+    Setup { name: "mitmproxy-never-started", up: never_started, then: never_started_then },
+    Setup { name: "console-without-terminal", up: console, then: console_then },
+    Setup { name: "bad-mode", up: bad_mode, then: bad_mode_then },
+    Setup { name: "unknown-option", up: unknown_option, then: unknown_option_then },
+    Setup { name: "command-not-found", up: command_not_found, then: command_not_found_then },
+    Setup { name: "killed-for-memory", up: killed_for_memory, then: killed_for_memory_then },
+    Setup { name: "bad-caddyfile", up: bad_caddyfile, then: bad_caddyfile_then },
+    Setup { name: "health-tool-missing", up: health_tool_missing, then: health_tool_missing_then },
+    Setup { name: "unhealthy", up: unhealthy, then: unhealthy_then },
+    Setup { name: "namespace-gone", up: namespace_gone, then: namespace_gone_then },
+    Setup { name: "namespace-owner-removed", up: owner_removed, then: owner_removed_then },
+    Setup { name: "backend-stopped", up: backend_stopped, then: backend_stopped_then },
+    Setup { name: "port-held-by-container", up: port_held_by_container, then: port_held_by_container_then },
+    Setup { name: "port-held-by-process", up: port_held_by_process, then: port_held_by_process_then },
+    Setup { name: "port-held-on-host-network", up: port_held_on_host_network, then: port_held_on_host_network_then },
+    Setup { name: "host-gateway-missing", up: host_gateway_missing, then: host_gateway_missing_then },
+    Setup { name: "host-service-on-loopback", up: host_service_on_loopback, then: host_service_on_loopback_then },
+    Setup { name: "host-service-missing", up: host_service_missing, then: host_service_missing_then },
+    Setup { name: "firewall", up: firewall, then: firewall_then },
+    Setup { name: "misspelt-dial", up: misspelt_dial, then: misspelt_dial_then },
+    Setup { name: "misspelt-target", up: misspelt_target, then: misspelt_target_then },
+    Setup { name: "name-is-somebody-else", up: name_is_somebody_else, then: name_is_somebody_else_then },
+    Setup { name: "container-name-on-host", up: container_name_on_host, then: container_name_on_host_then },
+    Setup { name: "host-rewritten", up: host_rewritten, then: host_rewritten_then },
+    Setup { name: "misspelt-option", up: misspelt_option, then: misspelt_option_then },
+    Setup { name: "no-flows", up: one_bridge, then: no_flows_then },
+    Setup { name: "no-mitmproxy", up: no_mitmproxy, then: no_mitmproxy_then },
+    Setup { name: "no-caddy", up: no_caddy, then: no_caddy_then },
+    Setup { name: "nothing", up: |_| {}, then: nothing_then },
+    Setup { name: "no-engine", up: |_| {}, then: no_engine_then },
+    Setup { name: "two-networks-and-backend-stopped", up: two_faults, then: two_faults_then },
+    Setup { name: "two-networks-and-misspelt-target", up: two_hops, then: two_hops_then },
+];
+
+fn publish() -> String {
+    format!("-p 127.0.0.1:{ENTRY}:80")
+}
+
+/// The backend and Caddy on one network, without mitmproxy.
+fn around(lab: &Lab) {
+    lab.network("app-net");
+    lab.backend("backend", "--network app-net");
+    lab.caddy("caddy", &format!("--network app-net {}", publish()), &site("mitmproxy:8080"));
+}
+
+/// After a fix: a request travels, and the doctor finds no failure.
+fn is_healed(lab: &Lab) {
+    lab.travels(HOST);
+    lab.doctor(&[]).blames(&[]);
+}
+
+fn two_networks(lab: &Lab) {
+    lab.network("edge-net");
+    lab.network("app-net");
+    lab.backend("backend", "--network app-net");
+    lab.mitmweb("mitmproxy", "--network app-net", "http://backend:3000");
+    lab.caddy("caddy", &format!("--network edge-net {}", publish()), &site("mitmproxy:8080"));
+}
+
+fn two_networks_then(lab: &Lab) {
+    lab.does_not_travel(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&["shared-network: caddy and mitmproxy share no network"]).folds(&["dns-lookup", "flows-nonzero"]);
+    assert_eq!(diagnosis.commands(0), "docker network connect edge-net mitmproxy\n");
+    diagnosis.heal(lab, 0);
+    is_healed(lab);
+}
+
+fn two_networks_as_user_then(lab: &Lab) {
+    let diagnosis = lab.doctor_as_user(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&["shared-network: caddy and mitmproxy share no network"]).folds(&["dns-lookup", "flows-nonzero"]);
+}
+
+fn default_bridge(lab: &Lab) {
+    lab.backend("backend", "");
+    lab.mitmweb("mitmproxy", "", "http://backend:3000");
+    lab.caddy("caddy", &publish(), &site("mitmproxy:8080"));
+}
+
+fn default_bridge_then(lab: &Lab) {
+    lab.does_not_travel(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&[
+        "shared-network: caddy and mitmproxy share only the default bridge, where names do not resolve",
+        "shared-network: mitmproxy and backend share only the default bridge, where names do not resolve",
+    ]);
+    diagnosis.heal(lab, 0);
+    // The second hop is healed by what is printed for it when the first one is.
+    let diagnosis = lab.doctor(&[]);
+    diagnosis.blames(&["shared-network: mitmproxy and backend share no network"]);
+    diagnosis.heal(lab, 0);
+    is_healed(lab);
+}
+
+fn mitmproxy_on_host_network(lab: &Lab) {
+    lab.network("app-net");
+    lab.host_backend("127.0.0.1", 13000);
+    lab.run(
+        "mitmproxy",
+        &format!(
+            "--network host {MITMPROXY} mitmweb --mode reverse:http://127.0.0.1:13000 --set keep_host_header=true"
+        ),
+    );
+    lab.wait_for_port("mitmproxy", 8081);
+    lab.caddy("caddy", &format!("--network app-net {}", publish()), &site("mitmproxy:8080"));
+}
+
+fn mitmproxy_on_host_network_then(lab: &Lab) {
+    lab.does_not_travel(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis
+        .blames(&["shared-network: mitmproxy is on the host's network, where it has no name that caddy could dial"])
+        .folds(&["dns-lookup", "flows-nonzero"]);
+    diagnosis.heal(lab, 0);
+    is_healed(lab);
+}
+
+fn mitmproxy_stopped(lab: &Lab) {
+    one_bridge(lab);
+    docker(&["stop", "mitmproxy"]);
+}
+
+fn mitmproxy_stopped_then(lab: &Lab) {
+    lab.does_not_travel(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    let summary =
+        "container-health: mitmproxy does not run: it ended with exit code 0 (it ended by itself, without an error)";
+    diagnosis.blames(&[summary]).folds(&["dns-lookup", "keep-host-header", "flows-nonzero"]);
+    diagnosis.heal(lab, 0);
+    is_healed(lab);
+}
+
+fn mitmproxy_paused(lab: &Lab) {
+    one_bridge(lab);
+    docker(&["pause", "mitmproxy"]);
+}
+
+fn mitmproxy_paused_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&["container-health: mitmproxy is paused"]).folds(&["keep-host-header", "flows-nonzero"]);
+    diagnosis.heal(lab, 0);
+    is_healed(lab);
+}
+
+fn never_started(lab: &Lab) {
+    around(lab);
+    let command = format!("{MITMPROXY} mitmweb --mode reverse:http://backend:3000 --set keep_host_header=true");
+    let mut words = vec!["create", "--name", "mitmproxy", "--label", "doctor.lab", "--network", "app-net"];
+    words.extend(command.split(' '));
+    docker(&words);
+}
+
+fn never_started_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis
+        .blames(&["container-health: mitmproxy was created and never started"])
+        .folds(&["dns-lookup", "flows-nonzero"]);
+    diagnosis.heal(lab, 0);
+    is_healed(lab);
+}
+
+/// The image's own default is the console program.
+fn console(lab: &Lab) {
+    around(lab);
+    lab.run(
+        "mitmproxy",
+        &format!(
+            "--network app-net {MITMPROXY} mitmproxy --mode reverse:http://backend:3000 --set keep_host_header=true"
+        ),
+    );
+    wait_exited("mitmproxy");
+}
+
+fn wait_exited(name: &str) {
+    wait_until(&format!("the end of {name}"), || {
+        docker(&["inspect", "-f", "{{.State.Status}}", name]).trim() == "exited"
+    });
+}
+
+fn console_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    let summary = "container-health: mitmproxy ended: the console program mitmproxy needs a terminal, and this container has none";
+    diagnosis.blames(&[summary]).folds(&["dns-lookup"]);
+    diagnosis.heal(lab, 0);
+    is_healed(lab);
+}
+
+fn bad_mode(lab: &Lab) {
+    around(lab);
+    lab.run("mitmproxy", &format!("--network app-net {MITMPROXY} mitmweb --mode reverse:http://backend:3000/api"));
+    wait_exited("mitmproxy");
+}
+
+fn bad_mode_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&["container-health: mitmproxy ended: its --mode is not one that mitmproxy understands"]);
+}
+
+fn unknown_option(lab: &Lab) {
+    around(lab);
+    lab.run(
+        "mitmproxy",
+        &format!("--network app-net {MITMPROXY} mitmweb --mode reverse:http://backend:3000 --flow-detail 0"),
+    );
+    wait_exited("mitmproxy");
+}
+
+fn unknown_option_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis
+        .blames(&["container-health: mitmproxy ended: its command line has an option that this version does not know"]);
+}
+
+fn command_not_found(lab: &Lab) {
+    around(lab);
+    let output =
+        lab.try_run("mitmproxy", &format!("--network app-net --entrypoint mitmweeb {MITMPROXY} --mode regular"));
+    assert!(!output.status.success());
+}
+
+fn command_not_found_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&["--mitmproxy", "mitmproxy"]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&["container-health: mitmproxy could not be started"]);
+}
+
+fn killed_for_memory(lab: &Lab) {
+    around(lab);
+    lab.run(
+        "mitmproxy",
+        &format!(
+            "--network app-net --memory 24m --memory-swap 24m {MITMPROXY} mitmweb --mode reverse:http://backend:3000"
+        ),
+    );
+    wait_exited("mitmproxy");
+}
+
+fn killed_for_memory_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&["container-health: mitmproxy was killed because it used more memory than it may"]);
+}
+
+fn bad_caddyfile(lab: &Lab) {
+    one_bridge(lab);
+    docker(&["rm", "-f", "caddy"]);
+    let mount = format!(
+        "-v {}:/etc/caddy/Caddyfile:ro",
+        lab.caddyfile("http://x {\n\treverse_proxi mitmproxy:8080\n}\n").display()
+    );
+    lab.run("caddy", &format!("--network app-net {mount} {CADDY}"));
+    wait_exited("caddy");
+}
+
+fn bad_caddyfile_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&["container-health: caddy ended: its Caddyfile has an error"]).folds(&["flows-nonzero"]);
+}
+
+fn with_health_check(lab: &Lab, check: &str) {
+    around(lab);
+    let options = format!("--network app-net --health-interval 1s --health-retries 1 --health-cmd {check}");
+    lab.mitmweb("mitmproxy", &options, "http://backend:3000");
+    wait_until("the health check", || {
+        docker(&["inspect", "-f", "{{.State.Health.Status}}", "mitmproxy"]).trim() == "unhealthy"
+    });
+}
+
+fn health_tool_missing(lab: &Lab) {
+    with_health_check(lab, "curl");
+}
+
+fn health_tool_missing_then(lab: &Lab) {
+    lab.travels(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&[]).warns(
+        "container-health: mitmproxy works and is called unhealthy: the tool of its health check is not in its image",
+    );
+    diagnosis.heal(lab, 0);
+    is_healed(lab);
+    wait_until("the new health check", || {
+        docker(&["inspect", "-f", "{{.State.Health.Status}}", "mitmproxy"]).trim() == "healthy"
+    });
+    assert_eq!(lab.doctor(&[]).status("container-health"), "pass");
+}
+
+fn unhealthy(lab: &Lab) {
+    with_health_check(lab, "false");
+}
+
+fn unhealthy_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&["container-health: mitmproxy runs and fails its own health check"]);
+}
+
+/// A restart gives the backend a new namespace; mitmproxy stays in the old one.
+fn namespace_gone(lab: &Lab) {
+    lab.network("app-net");
+    lab.backend("backend", "--network app-net");
+    lab.mitmweb("mitmproxy", "--network container:backend", "http://localhost:3000");
+    lab.caddy("caddy", &format!("--network app-net {}", publish()), &site("backend:8080"));
+    docker(&["restart", "-t", "1", "backend"]);
+    lab.wait_for_port("backend", 3000);
+}
+
+fn namespace_gone_then(lab: &Lab) {
+    lab.does_not_travel(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&[
+        "container-health: mitmproxy is in a network namespace of backend that is gone: backend was started again after it",
+    ]);
+    diagnosis.heal(lab, 0);
+    is_healed(lab);
+}
+
+fn owner_removed(lab: &Lab) {
+    lab.network("app-net");
+    lab.backend("backend", "--network app-net");
+    lab.mitmweb("mitmproxy", "--network container:backend", "http://localhost:3000");
+    docker(&["rm", "-f", "backend"]);
+    lab.backend("backend", "--network app-net");
+    lab.caddy("caddy", &format!("--network app-net {}", publish()), &site("backend:8080"));
+}
+
+fn owner_removed_then(lab: &Lab) {
+    lab.does_not_travel(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&["container-health: mitmproxy shares the network namespace of a container that is gone"]);
+}
+
+fn backend_stopped(lab: &Lab) {
+    one_bridge(lab);
+    docker(&["stop", "-t", "1", "backend"]);
+}
+
+fn backend_stopped_then(lab: &Lab) {
+    lab.does_not_travel(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    let roots = diagnosis.root_causes();
+    assert!(
+        roots[0].starts_with("fail container-health: backend does not run: it ended with exit code 137"),
+        "{roots:?}"
+    );
+    diagnosis.folds(&["dns-lookup", "flows-nonzero"]);
+    diagnosis.heal(lab, 0);
+    is_healed(lab);
+}
+
+const WEB: &str = "-p 127.0.0.1:18081:8081";
+
+fn wanting_a_taken_port(lab: &Lab) {
+    around(lab);
+    let command = format!(
+        "--network app-net {WEB} {MITMPROXY} mitmweb --mode reverse:http://backend:3000 --web-host 0.0.0.0 --set keep_host_header=true"
+    );
+    assert!(!lab.try_run("mitmproxy", &command).status.success());
+}
+
+fn port_held_by_container(lab: &Lab) {
+    lab.run("squatter", &format!("{WEB} {} sleep 600", crate::lab::BACKEND));
+    wanting_a_taken_port(lab);
+}
+
+fn port_held_by_container_then(lab: &Lab) {
+    lab.does_not_travel(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&["port-conflict: port 18081 of the host, which mitmproxy wants, is held by squatter"]).folds(&[
+        "container-health",
+        "dns-lookup",
+        "flows-nonzero",
+    ]);
+    assert_eq!(diagnosis.commands(1), "docker stop squatter\ndocker start mitmproxy\n");
+    diagnosis.heal(lab, 0);
+    is_healed(lab);
+    assert!(docker(&["port", "mitmproxy"]).contains("8081/tcp -> 127.0.0.1:19081"));
+}
+
+fn port_held_by_process(lab: &Lab) {
+    lab.host_backend("127.0.0.1", 18081);
+    wanting_a_taken_port(lab);
+}
+
+fn port_held_by_process_then(lab: &Lab) {
+    lab.does_not_travel(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    let roots = diagnosis.root_causes();
+    assert!(
+        roots[0].starts_with("fail port-conflict: port 18081 of the host, which mitmproxy wants, is held by python3"),
+        "{roots:?}"
+    );
+    assert_eq!(roots.len(), 1, "{roots:?}");
+    diagnosis.folds(&["container-health", "dns-lookup", "flows-nonzero"]);
+    diagnosis.heal(lab, 1);
+    is_healed(lab);
+}
+
+fn port_held_on_host_network(lab: &Lab) {
+    lab.host_backend("0.0.0.0", 18082);
+    let line = "mitmweb --mode reverse:http://127.0.0.1:13000 --listen-port 18082 --web-port 18081";
+    lab.run("mitmproxy", &format!("--network host {MITMPROXY} {line}"));
+    wait_exited("mitmproxy");
+    start_caddy(lab, "127.0.0.1:18082");
+}
+
+fn port_held_on_host_network_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    let roots = diagnosis.root_causes();
+    assert!(
+        roots[0].starts_with("fail port-conflict: port 18082 of the host, which mitmproxy wants, is held by python3"),
+        "{roots:?}"
+    );
+    diagnosis.folds(&["container-health"]);
+}
+
+fn dialling_the_host(lab: &Lab, options: &str) {
+    lab.network("app-net");
+    lab.mitmweb("mitmproxy", &format!("--network app-net {options}"), "http://host.docker.internal:13000");
+    lab.caddy("caddy", &format!("--network app-net {}", publish()), &site("mitmproxy:8080"));
+}
+
+const GATEWAY: &str = "--add-host host.docker.internal:host-gateway";
+
+fn host_gateway_missing(lab: &Lab) {
+    lab.host_backend("0.0.0.0", 13000);
+    dialling_the_host(lab, "-e SECRET=canary --restart unless-stopped -p 127.0.0.1:18081:8081");
+}
+
+fn host_gateway_missing_then(lab: &Lab) {
+    lab.does_not_travel(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis
+        .blames(&["host-docker-internal: host.docker.internal is not known inside mitmproxy"])
+        .folds(&["dns-lookup", "flows-nonzero"]);
+    assert!(!diagnosis.commands(0).contains("canary"));
+    diagnosis.heal(lab, 0);
+    is_healed(lab);
+    let inspected = docker(&["inspect", "mitmproxy"]);
+    for kept in ["SECRET=canary", "unless-stopped", "18081", "keep_host_header=true"] {
+        assert!(inspected.contains(kept), "{kept} is lost");
+    }
+    assert_eq!(docker(&["ps", "-aq", "--filter", "name=mitmproxy-before"]), "");
+    assert!(!lab.folder().join("mitmproxy.env").exists());
+}
+
+fn host_service_on_loopback(lab: &Lab) {
+    lab.host_backend("127.0.0.1", 13000);
+    dialling_the_host(lab, GATEWAY);
+}
+
+fn host_service_on_loopback_then(lab: &Lab) {
+    lab.does_not_travel(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    let roots = diagnosis.root_causes();
+    assert!(roots[0].contains("listens on 127.0.0.1 only, so mitmproxy cannot reach it at 172."), "{roots:?}");
+    assert!(roots[0].starts_with("fail host-docker-internal: python3"), "{roots:?}");
+    diagnosis.folds(&["flows-nonzero"]);
+}
+
+fn host_service_missing(lab: &Lab) {
+    dialling_the_host(lab, GATEWAY);
+}
+
+fn host_service_missing_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis
+        .blames(&["host-docker-internal: nothing listens on port 13000 of the host, which mitmproxy dials"])
+        .folds(&["flows-nonzero"]);
+}
+
+fn firewall(lab: &Lab) {
+    lab.host_backend("0.0.0.0", 13000);
+    dialling_the_host(lab, GATEWAY);
+    sh("iptables -I INPUT -p tcp --dport 13000 -j DROP");
+    lab.undo("iptables -D INPUT -p tcp --dport 13000 -j DROP");
+}
+
+fn firewall_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis
+        .blames(&["host-docker-internal: a firewall of the host drops what mitmproxy sends to port 13000"])
+        .folds(&["flows-nonzero"]);
+    let command = diagnosis.commands(0);
+    lab.undo(&command.replace("iptables -I", "iptables -D"));
+    diagnosis.heal(lab, 0);
+    is_healed(lab);
+}
+
+fn misspelt_dial(lab: &Lab) {
+    one_bridge(lab);
+    docker(&["rm", "-f", "caddy"]);
+    lab.caddy("caddy", &format!("--network app-net {}", publish()), &site("mitmproxi:8080"));
+}
+
+fn misspelt_dial_then(lab: &Lab) {
+    lab.does_not_travel(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis
+        .blames(&["dns-lookup: mitmproxi, which caddy dials, does not resolve inside caddy"])
+        .folds(&["flows-nonzero"]);
+    diagnosis.heal(lab, 0);
+    is_healed(lab);
+}
+
+fn misspelt_target(lab: &Lab) {
+    around(lab);
+    lab.mitmweb("mitmproxy", "--network app-net", "http://bakend:3000");
+}
+
+fn misspelt_target_then(lab: &Lab) {
+    lab.does_not_travel(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis
+        .blames(&["dns-lookup: bakend, which mitmproxy dials, does not resolve inside mitmproxy"])
+        .folds(&["flows-nonzero"]);
+    diagnosis.heal(lab, 0);
+    is_healed(lab);
+}
+
+fn name_is_somebody_else(lab: &Lab) {
+    one_bridge(lab);
+    docker(&["exec", "caddy", "sh", "-c", "echo 127.0.0.1 mitmproxy >> /etc/hosts"]);
+}
+
+fn name_is_somebody_else_then(lab: &Lab) {
+    lab.does_not_travel(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis
+        .blames(&["dns-lookup: mitmproxy is 127.0.0.1 inside caddy, and that is not mitmproxy"])
+        .folds(&["flows-nonzero"]);
+}
+
+fn container_name_on_host(lab: &Lab) {
+    lab.network("app-net");
+    lab.backend("backend", "--network app-net");
+    lab.mitmweb("mitmproxy", "--network app-net -p 127.0.0.1:18082:8080", "http://backend:3000");
+    start_caddy(lab, "mitmproxy:8080");
+}
+
+fn container_name_on_host_then(lab: &Lab) {
+    lab.does_not_travel(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    let roots = diagnosis.root_causes();
+    assert!(roots[0].ends_with("does not resolve on the host"), "{roots:?}");
+    assert_eq!(diagnosis.code, 1);
+    diagnosis.heal(lab, 0);
+    is_healed(lab);
+}
+
+fn host_rewritten(lab: &Lab) {
+    around(lab);
+    lab.run("mitmproxy", &format!("--network app-net {MITMPROXY} mitmweb --mode reverse:http://backend:3000"));
+    lab.wait_for_port("mitmproxy", 8081);
+}
+
+fn host_rewritten_then(lab: &Lab) {
+    assert!(lab.travels(HOST).contains("backend saw Host backend:3000"));
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis
+        .blames(&[])
+        .warns("keep-host-header: the backend of mitmproxy sees Host backend:3000, not api.example.com");
+    assert_eq!(lab.doctor(&["--strict"]).code, 1);
+    diagnosis.heal(lab, 0);
+    assert!(lab.travels(HOST).contains(&format!("backend saw Host {HOST}")));
+    assert_eq!(lab.doctor(&[]).status("keep-host-header"), "pass");
+}
+
+fn misspelt_option(lab: &Lab) {
+    around(lab);
+    lab.run(
+        "mitmproxy",
+        &format!(
+            "--network app-net {MITMPROXY} mitmweb --mode reverse:http://backend:3000 --set keep-host-header=true"
+        ),
+    );
+    lab.wait_for_port("mitmproxy", 8081);
+}
+
+fn misspelt_option_then(lab: &Lab) {
+    lab.travels(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&[]).warns(
+        "keep-host-header: --set keep-host-header on mitmproxy's command line is no option; mitmproxy accepts it without a word",
+    );
+}
+
+fn no_flows_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&[]).warns("flows-nonzero: mitmproxy has captured nothing yet");
+    diagnosis.heal(lab, 0);
+    let again = lab.doctor(&[]);
+    assert_eq!(again.status("flows-nonzero"), "pass", "{}", again.text);
+}
+
+fn no_mitmproxy(lab: &Lab) {
+    around(lab);
+}
+
+fn no_mitmproxy_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&["setup-found: there is no mitmproxy"]).folds(&["dns-lookup"]);
+}
+
+fn no_caddy(lab: &Lab) {
+    one_bridge(lab);
+    docker(&["rm", "-f", "caddy"]);
+}
+
+fn no_caddy_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&["setup-found: there is no Caddy"]);
+}
+
+fn nothing_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&["setup-found: there is no Caddy", "setup-found: there is no mitmproxy"]);
+}
+
+fn no_engine_then(lab: &Lab) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_doctor"));
+    command.env("DOCKER_HOST", "unix:///run/doctor-lab/nothing.sock");
+    let diagnosis = lab.doctor_by(command, &[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&["docker-engine: there is no Docker engine at unix:///run/doctor-lab/nothing.sock"]).folds(&[
+        "setup-found",
+        "shared-network",
+        "flows-nonzero",
+    ]);
+}
+
+/// Two faults that have nothing to do with each other: both are named.
+fn two_faults(lab: &Lab) {
+    two_networks(lab);
+    docker(&["stop", "-t", "1", "backend"]);
+}
+
+fn two_faults_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    let roots = diagnosis.root_causes();
+    assert_eq!(roots.len(), 2, "{roots:?}");
+    assert!(roots[0].starts_with("fail container-health: backend does not run"), "{roots:?}");
+    assert_eq!(roots[1], "fail shared-network: caddy and mitmproxy share no network");
+}
+
+fn two_hops(lab: &Lab) {
+    lab.network("edge-net");
+    lab.network("app-net");
+    lab.backend("backend", "--network app-net");
+    lab.mitmweb("mitmproxy", "--network app-net", "http://bakend:3000");
+    lab.caddy("caddy", &format!("--network edge-net {}", publish()), &site("mitmproxy:8080"));
+}
+
+fn two_hops_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&[
+        "shared-network: caddy and mitmproxy share no network",
+        "dns-lookup: bakend, which mitmproxy dials, does not resolve inside mitmproxy",
+    ]);
+}

@@ -1,0 +1,398 @@
+//! What every setup is made with: containers, processes, the doctor, requests; and the cleaning up.
+
+use std::{
+    cell::RefCell,
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// Everything that the lab makes carries it; only that is removed.
+const LABEL: &str = "doctor.lab";
+/// The Host that Caddy routes, unless a setup has others.
+pub(crate) const HOST: &str = "api.example.com";
+/// Where Caddy is published on this machine.
+pub(crate) const ENTRY: u16 = 18080;
+/// Names that setups use; a container of somebody else that has one of them is in the way.
+const NAMES: &[&str] = &["caddy", "mitmproxy", "backend", "mitmproxy-shop", "shop", "edge", "inspector", "squatter"];
+
+pub(crate) const CADDY: &str = "caddy:2";
+pub(crate) const MITMPROXY: &str = "mitmproxy/mitmproxy:10.4.2";
+pub(crate) const MITMPROXY_11: &str = "mitmproxy/mitmproxy:11.0.2";
+pub(crate) const BACKEND: &str = "doctor-lab/backend";
+
+pub(crate) struct Lab {
+    /// The engine that the lab started, if it did.
+    engine: Option<u32>,
+    folder: PathBuf,
+    setup: RefCell<String>,
+    processes: RefCell<Vec<Child>>,
+    undo: RefCell<Vec<String>>,
+}
+
+/// What the doctor answered.
+pub(crate) struct Diagnosis {
+    pub(crate) code: i32,
+    pub(crate) report: Value,
+    pub(crate) text: String,
+}
+
+impl Lab {
+    /// Makes sure of an engine and the images.
+    pub(crate) fn open() -> Result<Self, String> {
+        if !cfg!(target_os = "linux") {
+            return Err("the lab needs Linux: setups on the host's network mean something else elsewhere".to_owned());
+        }
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab");
+        let engine = script(&here.join("engine.sh"))?;
+        script(&here.join("images.sh"))?;
+        let folder = std::env::temp_dir().join("doctor-lab");
+        fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+        fs::copy(here.join("backend.py"), folder.join("backend.py")).map_err(|error| error.to_string())?;
+        let lab = Self {
+            engine: engine.trim().parse().ok(),
+            folder,
+            setup: RefCell::default(),
+            processes: RefCell::default(),
+            undo: RefCell::default(),
+        };
+        lab.clear();
+        let taken = lines("docker ps -a --format {{.Names}}");
+        if let Some(name) = taken.iter().find(|name| NAMES.contains(&name.as_str())) {
+            return Err(format!(
+                "a container called {name} is on this engine and not the lab's; remove it, or point DOCKER_HOST to another engine"
+            ));
+        }
+        Ok(lab)
+    }
+
+    /// Ends the engine, when the lab started it.
+    pub(crate) fn close(&self) {
+        if let Some(pid) = self.engine {
+            let _ = Command::new("kill").arg(pid.to_string()).status();
+        }
+    }
+
+    /// Starts a setup: nothing of another one is there.
+    pub(crate) fn begin(&self, name: &str) {
+        name.clone_into(&mut self.setup.borrow_mut());
+    }
+
+    /// Removes what carries the label, and ends the processes that were started.
+    pub(crate) fn clear(&self) {
+        for mut process in self.processes.borrow_mut().drain(..) {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        for command in self.undo.borrow_mut().drain(..) {
+            let _ = Command::new("sh").args(["-c", &command]).output();
+        }
+        let containers = lines(&format!("docker ps -aq --filter label={LABEL}"));
+        if !containers.is_empty() {
+            let _ = Command::new("docker").args(["rm", "-f", "-v"]).args(&containers).output();
+        }
+        let networks = lines(&format!("docker network ls -q --filter label={LABEL}"));
+        if !networks.is_empty() {
+            let _ = Command::new("docker").args(["network", "rm"]).args(&networks).output();
+        }
+    }
+
+    /// Runs a command when the setup is cleared, whatever came of it.
+    pub(crate) fn undo(&self, command: &str) {
+        self.undo.borrow_mut().push(command.to_owned());
+    }
+
+    pub(crate) fn network(&self, name: &str) {
+        docker(&["network", "create", "--label", LABEL, name]);
+    }
+
+    /// `docker run -d` with the lab's label; `arguments` are split at spaces.
+    pub(crate) fn run(&self, name: &str, arguments: &str) {
+        let output = self.try_run(name, arguments);
+        assert!(output.status.success(), "docker run {name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// The same, where it may fail.
+    pub(crate) fn try_run(&self, name: &str, arguments: &str) -> Output {
+        let mut command = Command::new("docker");
+        command.args(["run", "-d", "--name", name, "--label", LABEL]).args(arguments.split_whitespace());
+        command.output().expect("docker is there")
+    }
+
+    /// The backend in a container, on port 3000.
+    pub(crate) fn backend(&self, name: &str, options: &str) {
+        let script = self.folder.join("backend.py");
+        let mount = format!("-v {}:/backend.py:ro", script.display());
+        self.run(name, &format!("{options} {mount} {BACKEND} python3 /backend.py 0.0.0.0 3000"));
+        self.wait_for_port(name, 3000);
+    }
+
+    /// mitmweb in reverse mode to `target`, listening on 8080.
+    pub(crate) fn mitmweb(&self, name: &str, options: &str, target: &str) {
+        self.run(name, &format!("{options} {MITMPROXY} mitmweb --mode reverse:{target} --set keep_host_header=true"));
+        self.wait_for_port(name, 8080);
+        self.wait_for_port(name, 8081);
+    }
+
+    /// Caddy with a Caddyfile.
+    pub(crate) fn caddy(&self, name: &str, options: &str, caddyfile: &str) {
+        let mount = format!("-v {}:/etc/caddy/Caddyfile:ro", self.caddyfile(caddyfile).display());
+        self.run(name, &format!("{options} {mount} {CADDY}"));
+        self.wait_for_port(name, 2019);
+    }
+
+    pub(crate) fn caddyfile(&self, text: &str) -> PathBuf {
+        let path = self.folder.join(format!("Caddyfile.{}", self.setup.borrow()));
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A process on the host; it ends with the setup.
+    pub(crate) fn process(&self, command: &mut Command) {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        self.processes.borrow_mut().push(child.expect("the process starts"));
+    }
+
+    /// The backend as a process on the host.
+    pub(crate) fn host_backend(&self, address: &str, port: u16) {
+        let script = self.folder.join("backend.py");
+        self.process(Command::new("python3").arg(script).args([address, &port.to_string()]));
+        wait_until("the backend on the host", || listens("/proc/net/tcp", port));
+    }
+
+    /// Caddy's program, taken out of its image: it is one static file.
+    pub(crate) fn caddy_program(&self) -> PathBuf {
+        let program = self.folder.join("caddy");
+        if !program.exists() {
+            docker(&["create", "--name", "squatter", "--label", LABEL, CADDY]);
+            docker(&["cp", "squatter:/usr/bin/caddy", program.to_str().unwrap()]);
+            docker(&["rm", "squatter"]);
+        }
+        program
+    }
+
+    /// mitmweb in a Python environment of the lab's own.
+    pub(crate) fn mitmweb_program(&self) -> PathBuf {
+        let environment = self.folder.join("venv");
+        let program = environment.join("bin/mitmweb");
+        if !program.exists() {
+            sh(&format!(
+                "python3 -m venv {0} && {0}/bin/pip install --quiet --disable-pip-version-check mitmproxy",
+                environment.display()
+            ));
+        }
+        program
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Waits until something listens on a port in a container's namespace.
+    pub(crate) fn wait_for_port(&self, container: &str, port: u16) {
+        wait_until(&format!("port {port} of {container}"), || {
+            let pid = docker(&["inspect", "-f", "{{.State.Pid}}", container]);
+            ["tcp", "tcp6"].iter().any(|table| listens(&format!("/proc/{}/net/{table}", pid.trim()), port))
+        });
+    }
+
+    /// Runs the doctor as a user would, in an empty folder.
+    pub(crate) fn doctor(&self, arguments: &[&str]) -> Diagnosis {
+        self.doctor_by(Command::new(env!("CARGO_BIN_EXE_doctor")), arguments)
+    }
+
+    /// Runs the doctor as a user who is not root but in the group of the socket.
+    pub(crate) fn doctor_as_user(&self, arguments: &[&str]) -> Diagnosis {
+        let program = self.folder.join("doctor");
+        fs::copy(env!("CARGO_BIN_EXE_doctor"), &program).unwrap();
+        let group = sh("stat -c %g /var/run/docker.sock");
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", &format!("--regid={}", group.trim()), "--clear-groups"]).arg(program);
+        self.doctor_by(command, arguments)
+    }
+
+    pub(crate) fn doctor_by(&self, mut command: Command, arguments: &[&str]) -> Diagnosis {
+        let facts = self.folder.join("facts.json");
+        let _ = fs::remove_file(&facts);
+        let folder = self.folder.join("empty");
+        fs::create_dir_all(&folder).unwrap();
+        // Another user writes the recording as well.
+        sh(&format!("chmod 777 {}", self.folder.display()));
+        command.args(["--format", "json", "--record"]).arg(&facts).args(arguments);
+        let output = command.current_dir(&folder).output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let report = serde_json::from_str(&stdout)
+            .unwrap_or_else(|error| panic!("not one JSON document: {error}\n{stdout}\n{stderr}"));
+        let mut replay = Command::new(env!("CARGO_BIN_EXE_doctor"));
+        let replayed = replay.arg("--replay").arg(&facts).env("LC_ALL", "C.UTF-8").output().unwrap();
+        let text = String::from_utf8(replayed.stdout).unwrap();
+        Diagnosis { code: output.status.code().unwrap_or(-1), report, text }
+    }
+
+    /// Keeps what was recorded last as `tests/setups/NAME.json`, with its report, when that is asked for.
+    pub(crate) fn keep(&self, diagnosis: &Diagnosis) {
+        if std::env::var_os("DOCTOR_BLESS").is_none() {
+            return;
+        }
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/setups");
+        let name = self.setup.borrow();
+        fs::copy(self.folder.join("facts.json"), folder.join(format!("{name}.json"))).unwrap();
+        fs::write(folder.join(format!("{name}.txt")), &diagnosis.text).unwrap();
+    }
+
+    /// Sends a request through Caddy until it is answered with 200 by the backend; what the backend saw.
+    pub(crate) fn travels(&self, host: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let answer = request(ENTRY, host).unwrap_or_else(|error| error.to_string());
+            if answer.starts_with("HTTP/1.1 200") && answer.contains("backend saw Host") {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "no request travels the whole path; the last answer: {answer}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// That no request travels now: the setup is really broken.
+    pub(crate) fn does_not_travel(&self, host: &str) {
+        let answer = request(ENTRY, host).unwrap_or_else(|error| error.to_string());
+        assert!(!answer.contains("backend saw Host"), "the setup is not broken: {answer}");
+    }
+}
+
+impl Diagnosis {
+    /// The root causes: severity, check and summary.
+    pub(crate) fn root_causes(&self) -> Vec<String> {
+        let causes = self.report["root_causes"].as_array().unwrap();
+        let text = |cause: &Value, key: &str| cause[key].as_str().unwrap().to_owned();
+        causes
+            .iter()
+            .map(|cause| format!("{} {}: {}", text(cause, "severity"), text(cause, "check"), text(cause, "summary")))
+            .collect()
+    }
+
+    /// That these failures are the root causes, and nothing else failed on its own account.
+    pub(crate) fn blames(&self, expected: &[&str]) -> &Self {
+        let failures: Vec<String> =
+            self.root_causes().into_iter().filter_map(|cause| cause.strip_prefix("fail ").map(str::to_owned)).collect();
+        assert_eq!(failures, expected, "{}", self.text);
+        let code = if expected.is_empty() { 0 } else { 1 };
+        assert_eq!(self.code, code, "{}", self.text);
+        self
+    }
+
+    /// That this warning is among the root causes.
+    pub(crate) fn warns(&self, expected: &str) -> &Self {
+        let wanted = format!("warn {expected}");
+        assert!(self.root_causes().contains(&wanted), "no `{wanted}` in\n{}", self.text);
+        self
+    }
+
+    /// That these checks are folded under the first root cause.
+    pub(crate) fn folds(&self, expected: &[&str]) -> &Self {
+        let root = self.report["root_causes"][0]["check"].as_str().unwrap();
+        let list = |row: &Value, key: &str| -> Vec<String> {
+            row[key].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
+        };
+        for id in expected {
+            let row = self.report["checks"].as_array().unwrap().iter().find(|row| row["id"] == **id).unwrap();
+            let mut causes = list(row, "blocked_by");
+            causes
+                .extend(row["findings"].as_array().unwrap().iter().flat_map(|finding| list(finding, "consequence_of")));
+            assert!(causes.iter().any(|cause| cause == root), "{id} does not follow from {root}:\n{}", self.text);
+        }
+        self
+    }
+
+    pub(crate) fn status(&self, check: &str) -> String {
+        let rows = self.report["checks"].as_array().unwrap();
+        rows.iter().find(|row| row["id"] == check).unwrap()["status"].as_str().unwrap().to_owned()
+    }
+
+    /// The commands of a fix of the first root cause.
+    pub(crate) fn commands(&self, fix: usize) -> String {
+        let cause = &self.report["root_causes"][0];
+        let check = self.report["checks"].as_array().unwrap().iter().find(|row| row["id"] == cause["check"]).unwrap();
+        let finding =
+            check["findings"].as_array().unwrap().iter().find(|own| own["summary"] == cause["summary"]).unwrap();
+        let commands =
+            finding["fixes"][fix]["commands"].as_array().unwrap_or_else(|| panic!("no such fix:\n{}", self.text));
+        assert!(!commands.is_empty(), "the fix has no command:\n{}", self.text);
+        commands.iter().map(|command| format!("{}\n", command.as_str().unwrap())).collect()
+    }
+
+    /// Runs the printed commands of a fix as a person who pastes them would.
+    pub(crate) fn heal(&self, lab: &Lab, fix: usize) {
+        let commands = self.commands(fix);
+        let output = Command::new("sh").args(["-c", &commands]).current_dir(lab.folder()).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "the fix does not work as printed:\n{commands}\n{error}");
+        // A container that was made anew has the label of the old one; a network that a fix made has none.
+        for network in lines("docker network ls --format {{.Name}}").iter().filter(|name| name.ends_with("-net")) {
+            lab.undo(&format!("docker network rm {network}"));
+        }
+    }
+}
+
+fn script(path: &Path) -> Result<String, String> {
+    let output =
+        Command::new(path).stderr(Stdio::inherit()).output().map_err(|error| format!("{}: {error}", path.display()))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(format!("{} failed", path.display()))
+    }
+}
+
+pub(crate) fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).output().expect("docker is there");
+    assert!(output.status.success(), "docker {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub(crate) fn sh(command: &str) -> String {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn lines(command: &str) -> Vec<String> {
+    let words: Vec<&str> = command.split(' ').collect();
+    let output = Command::new(words[0]).args(&words[1..]).output().expect("docker is there");
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+pub(crate) fn wait_until(what: &str, done: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !done() {
+        assert!(Instant::now() < deadline, "{what} did not come up in 30 s");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Whether a table of sockets has a listener on a port.
+pub(crate) fn listens(table: &str, port: u16) -> bool {
+    let port = format!(":{port:04X}");
+    fs::read_to_string(table).is_ok_and(|text| {
+        text.lines().any(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            fields.len() > 3 && fields[3] == "0A" && fields[1].ends_with(&port)
+        })
+    })
+}
+
+/// One request to this machine.
+pub(crate) fn request(port: u16, host: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
