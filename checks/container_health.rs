@@ -28,7 +28,7 @@ check! {
     /// Each state has its own way: start, unpause, restart, or make the container anew with what was wrong put right.
     id: "container-health",
     group: Containers,
-    after: ["port-conflict"],
+    after: ["docker-engine", "port-conflict"],
     needs: [Setup, Containers, Attempt<Paths>],
     run: run,
 }
@@ -128,7 +128,10 @@ fn ended(container: &Container, detail: &Detail) -> Finding {
     let cause = log.and_then(|lines| lines.iter().find_map(|line| Some((line, cause(line)?))));
     let mut finding = match cause {
         Some((_, cause)) => Finding::fail([name], format!("{name} ended: {}", cause.words)),
-        None => Finding::fail([name], format!("{name} does not run: it ended with {}", exit_code(detail.exit_code))),
+        None => Finding::fail(
+            [name],
+            format!("{name} does not run: it ended with exit code {}", exit_code(detail.exit_code)),
+        ),
     };
     finding = finding.seen("exit code", exit_code(detail.exit_code));
     if !detail.error.is_empty() {
@@ -136,6 +139,8 @@ fn ended(container: &Container, detail: &Detail) -> Finding {
     }
     finding = match (&detail.log, cause) {
         (_, Some((line, _))) => finding.seen("log", line),
+        // The last line of a program that was stopped says nothing.
+        (Some(Ok(lines)), None) if !lines.is_empty() && was_stopped(detail) => finding,
         (Some(Ok(lines)), None) if !lines.is_empty() => finding.seen("log", &lines[lines.len() - 1]),
         (Some(Ok(_)), None) if !detail.tty && matches!(container.program, Some(Program::Mitmproxy(_))) => {
             finding.seen("log", "empty; without a terminal mitmproxy buffers its output and loses it when it is killed")
@@ -147,12 +152,17 @@ fn ended(container: &Container, detail: &Detail) -> Finding {
     match cause.map(|(_, cause)| cause.remedy) {
         Some(Remedy::RunMitmweb) => finding.fix(run_mitmweb(container, detail)),
         Some(Remedy::Text(text)) => finding.fix(Fix::new(text, Action::Manual)),
-        None if matches!(detail.exit_code, 0 | 137 | 143 | 255) => finding.fix(start(container)),
+        None if was_stopped(detail) => finding.fix(start(container)),
         None => finding.fix(Fix::new(
             "read the end of its log",
             Action::Command { command: format!("docker logs --tail 30 {}", shell(name)), apply: Apply::Manual },
         )),
     }
+}
+
+/// Ended from outside, by all that the exit code tells.
+fn was_stopped(detail: &Detail) -> bool {
+    matches!(detail.exit_code, 0 | 137 | 143 | 255)
 }
 
 /// What a line of the log means.
@@ -312,7 +322,13 @@ fn unhealthy(container: &Container, detail: &Detail) -> Option<Finding> {
             &lines,
         )));
     }
-    Some(finding)
+    Some(finding.fix(Fix::new(
+        "see what the check asks, and mend that",
+        Action::Command {
+            command: format!("docker inspect -f '{{{{json .Config.Healthcheck.Test}}}}' {}", shell(name)),
+            apply: Apply::Manual,
+        },
+    )))
 }
 
 fn last_probe(exit_code: i64, output: &str) -> String {
@@ -372,7 +388,7 @@ fn lost_owner(container: &Container, owner: &str) -> Finding {
 
 fn exit_code(code: i64) -> String {
     let words = match code {
-        0 => "it ended by itself, without an error",
+        0 => "no error: it was stopped, or had nothing more to do",
         1 => "an error of the program itself",
         2 => "a wrong command line",
         126 => "the command could not be run",
@@ -384,7 +400,7 @@ fn exit_code(code: i64) -> String {
         255 => "the engine ended, or the program failed",
         _ => "an error of the program itself",
     };
-    format!("exit code {code} ({words})")
+    format!("{code} ({words})")
 }
 
 #[cfg(test)]

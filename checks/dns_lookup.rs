@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use crate::model::{
-    Action, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Setup, Verdict,
+    Action, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Role, Setup, Verdict,
     caddy::Caddies,
     docker::{Containers, is_user_defined},
     facts::Attempt,
@@ -14,7 +14,7 @@ use crate::model::{
 };
 
 check! {
-    /// Does every dialled name resolve from where it is dialled, and to the part that is meant?
+    /// Does every dialled name resolve there, and to the part that is meant?
     ///
     /// ## What it looks at
     /// Every name in Caddy's dials and in mitmproxy's targets, asked from the place that dials it: there the container's
@@ -47,6 +47,7 @@ fn run(
     mitmproxies: Result<&Mitmproxies, &Missing>,
 ) -> Verdict {
     let mut verdict = Verdict::default();
+    verdict.gaps.extend(setup.gap(Role::Caddy));
     for (caddy, reason) in &paths.unknown {
         verdict.gaps.push(Gap::about([caddy], format!("which names {caddy} dials is not known: {reason}")));
     }

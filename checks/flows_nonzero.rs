@@ -1,5 +1,5 @@
 use crate::model::{
-    Action, Apply, Evidence, Finding, Fix, Gap, Missing, Path, Paths, Place, Setup, Verdict,
+    Action, Apply, Evidence, Finding, Fix, Gap, Missing, Path, Paths, Place, Role, Setup, Verdict,
     docker::Containers,
     facts::Attempt,
     mitmproxy::{Interface, Mitmproxies, MitmproxySeen},
@@ -34,6 +34,7 @@ fn run(
     containers: Result<&Containers, &Missing>,
 ) -> Verdict {
     let mut verdict = Verdict::default();
+    verdict.gaps.extend(setup.gap(Role::Mitmproxy));
     let mut total = 0;
     let mut asked = 0;
     for part in &setup.mitmproxies {
@@ -50,7 +51,7 @@ fn run(
         }
         asked += 1;
         match &seen.flows {
-            Ok(0) => verdict.findings.push(none(seen, paths.ok(), containers.ok())),
+            Ok(0) => verdict.findings.push(none(setup, seen, paths.ok(), containers.ok())),
             Ok(count) => {
                 total += count;
                 verdict.evidence.push(Evidence::new(&part.name, flows(*count)));
@@ -71,7 +72,7 @@ fn flows(count: u64) -> String {
     if count == 1 { "1 flow".to_owned() } else { format!("{count} flows") }
 }
 
-fn none(seen: &MitmproxySeen, paths: Option<&Paths>, containers: Option<&Containers>) -> Finding {
+fn none(setup: &Setup, seen: &MitmproxySeen, paths: Option<&Paths>, containers: Option<&Containers>) -> Finding {
     let name = &seen.name;
     let path = paths.and_then(|paths| {
         paths.paths.iter().find(|path| path.hops.first().is_some_and(|at| paths.hops[*at].to.as_ref() == Some(name)))
@@ -82,6 +83,7 @@ fn none(seen: &MitmproxySeen, paths: Option<&Paths>, containers: Option<&Contain
         .flat_map(Paths::relevant)
         .filter(|hop| hop.to.as_ref() == Some(name) || hop.from == *name || hop.to.is_none());
     let mut about = vec![name.clone()];
+    about.extend(setup.caddies.iter().map(|part| part.name.clone()));
     for end in on_the_way.flat_map(crate::model::Hop::ends) {
         if !about.contains(&end) {
             about.push(end);

@@ -1,12 +1,13 @@
 use std::net::IpAddr;
 
 use crate::model::{
-    Action, Apply, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Verdict,
+    Action, Apply, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Role, Setup, Verdict,
     docker::{Containers, Networks},
     facts::Attempt,
     fix::{self, Change},
     host::{Host, Listener},
     names::Meaning,
+    text,
     view::{ConnectionAnswer, NameAnswer, View, Views},
 };
 
@@ -29,11 +30,12 @@ check! {
     id: "host-docker-internal",
     group: Network,
     after: ["setup-found", "container-health"],
-    needs: [Paths, Containers, Networks, Attempt<Views>, Attempt<Host>],
+    needs: [Setup, Paths, Containers, Networks, Attempt<Views>, Attempt<Host>],
     run: run,
 }
 
 fn run(
+    setup: &Setup,
     paths: &Paths,
     containers: &Containers,
     networks: &Networks,
@@ -41,15 +43,18 @@ fn run(
     host: Result<&Host, &Missing>,
 ) -> Verdict {
     let mut verdict = Verdict::default();
+    verdict.gaps.extend(setup.gap(Role::Caddy));
     let to_host = |hop: &&Hop| hop.meaning == Meaning::TheHost && matches!(hop.place, Place::Container(_));
     let hops: Vec<&Hop> = paths.relevant().filter(to_host).collect();
-    if hops.is_empty() {
+    for (caddy, reason) in &paths.unknown {
+        verdict.gaps.push(Gap::about([caddy], format!("whether {caddy} dials the host is not known: {reason}")));
+    }
+    if hops.is_empty() && verdict.gaps.is_empty() {
         return Verdict::not_applicable("no container dials the host");
     }
-    let listeners = host.and_then(|host| host.listeners.as_ref()).map(Vec::as_slice);
     for hop in &hops {
         match views.map(|views| views.from(&hop.place)) {
-            Ok(Some(view)) => look(&mut verdict, containers, networks, listeners.ok(), hop, view),
+            Ok(Some(view)) => look(&mut verdict, containers, networks, host.ok(), hop, view),
             Ok(None) => verdict.gaps.push(Gap::on(hop, format!("nothing was seen from inside {}", hop.from))),
             Err(missing) => verdict.gaps.push(Gap::on(hop, missing.to_string())),
         }
@@ -62,10 +67,11 @@ fn look(
     verdict: &mut Verdict,
     containers: &Containers,
     networks: &Networks,
-    listeners: Option<&[Listener]>,
+    host: Option<&Host>,
     hop: &Hop,
     view: &View,
 ) {
+    let listeners = host.and_then(|host| host.listeners.as_ref().ok()).map(Vec::as_slice);
     let name = &hop.dial.host;
     let ip = match view.name(name).map(|seen| (&seen.answer, &seen.server)) {
         Some((NameAnswer::NoSuchName, server)) => {
@@ -85,12 +91,13 @@ fn look(
     match view.connection(name, port).map(|seen| &seen.answer) {
         Some(ConnectionAnswer::Accepted) => {
             let at = ip.map(|ip| format!("{ip}, ")).unwrap_or_default();
-            let who = listeners.and_then(|all| all.iter().find(|own| own.port == port)).map(who).unwrap_or_default();
+            let who = listeners.and_then(|all| all.iter().find(|own| own.port == port));
+            let who = who.map(|own| format!(", {}", who_listens(own))).unwrap_or_default();
             verdict.evidence.push(Evidence::new(hop.id(), format!("{at}accepts{who} ({})", view.way)));
         }
         Some(ConnectionAnswer::Refused) => verdict.findings.push(refused(hop, ip, port, listeners, view)),
         Some(ConnectionAnswer::TimedOut) => {
-            verdict.findings.push(timed_out(containers, networks, hop, ip, port, listeners, view))
+            verdict.findings.push(timed_out(containers, networks, host, hop, ip, port, view));
         }
         Some(ConnectionAnswer::Failed(why)) => {
             verdict.findings.push(
@@ -104,10 +111,12 @@ fn look(
     }
 }
 
-fn who(listener: &Listener) -> String {
+/// `0.0.0.0:3000, by nginx (pid 99)`
+fn who_listens(listener: &Listener) -> String {
+    let at = text::join_port(&listener.ip.to_string(), listener.port);
     match &listener.owner {
-        Some(owner) => format!(", {} (pid {}) listens on {}", owner.name, owner.pid, listener.ip),
-        None => format!(", a process listens on {}", listener.ip),
+        Some(owner) => format!("{at}, by {} (pid {})", owner.name, owner.pid),
+        None => at,
     }
 }
 
@@ -149,7 +158,7 @@ fn refused(hop: &Hop, ip: Option<IpAddr>, port: u16, listeners: Option<&[Listene
         .seen("dial", hop.dial.to_string())
         .seen("answer", format!("{gateway}:{port} refuses the connection ({})", view.way));
     for own in &at_port {
-        finding = finding.seen("listener", format!("{}:{}{}", own.ip, own.port, who(own)));
+        finding = finding.seen("listener", who_listens(own));
     }
     let title = match at_port.as_slice() {
         [] => format!("start the service on port {port} of the host, listening on 0.0.0.0 or {gateway}"),
@@ -161,12 +170,13 @@ fn refused(hop: &Hop, ip: Option<IpAddr>, port: u16, listeners: Option<&[Listene
 fn timed_out(
     containers: &Containers,
     networks: &Networks,
+    host: Option<&Host>,
     hop: &Hop,
     ip: Option<IpAddr>,
     port: u16,
-    listeners: Option<&[Listener]>,
     view: &View,
 ) -> Finding {
+    let listeners = host.and_then(|host| host.listeners.as_ref().ok());
     let from = &hop.from;
     let address = ip.map_or_else(|| hop.dial.host.clone(), |ip| ip.to_string());
     let mut finding = Finding::fail(
@@ -177,7 +187,7 @@ fn timed_out(
     .seen("dial", hop.dial.to_string())
     .seen("answer", format!("{address}:{port} gives no answer ({})", view.way));
     if let Some(own) = listeners.and_then(|all| all.iter().find(|own| own.port == port)) {
-        finding = finding.seen("listener", format!("{}:{}{}", own.ip, own.port, who(own)));
+        finding = finding.seen("listener", who_listens(own));
     }
     let Place::Container(place) = &hop.place else { return finding };
     let interface = containers
@@ -186,11 +196,12 @@ fn timed_out(
         .and_then(|attached| networks.named(&attached.network))
         .map(|network| network.interface.clone())
         .filter(|interface| !interface.is_empty());
+    let sudo = if host.is_some_and(|host| host.root) { "" } else { "sudo " };
     match interface {
         Some(interface) => finding.fix(Fix::new(
             format!("let port {port} in from {from}'s network ({interface}); with ufw: ufw allow in on {interface} to any port {port} proto tcp"),
             Action::Command {
-                command: format!("iptables -I INPUT -i {interface} -p tcp --dport {port} -j ACCEPT"),
+                command: format!("{sudo}iptables -I INPUT -i {interface} -p tcp --dport {port} -j ACCEPT"),
                 apply: Apply::Disruptive,
             },
         )),

@@ -1,5 +1,5 @@
 use crate::model::{
-    Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Setup, Verdict,
+    Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Role, Setup, Verdict,
     facts::Attempt,
     fix::{Action, ApiAt},
     mitmproxy::{Interface, Mitmproxies, MitmproxySeen, Mode, Target},
@@ -37,6 +37,7 @@ const OPTION: &str = "keep_host_header";
 
 fn run(setup: &Setup, mitmproxies: &Mitmproxies, paths: Result<&Paths, &Missing>) -> Verdict {
     let mut verdict = Verdict::default();
+    verdict.gaps.extend(setup.gap(Role::Mitmproxy));
     let mut reverse = 0;
     for part in &setup.mitmproxies {
         let Some(seen) = mitmproxies.named(&part.name) else {

@@ -30,7 +30,7 @@ check! {
     /// one has to change as well; the fix names them.
     id: "port-conflict",
     group: Ports,
-    after: [],
+    after: ["docker-engine"],
     needs: [Setup, Containers, Attempt<Host>, Attempt<Paths>],
     run: run,
 }
@@ -211,7 +211,9 @@ fn conflict(
         finding = finding.seen(format!("port {}", port.host_port.unwrap_or_default()), holder.evidence());
     }
     if let Some(said) = said {
-        finding = finding.seen(format!("{name} said"), said);
+        let who =
+            if said == container.detail.as_ref().map_or("", |detail| &detail.error) { "the engine" } else { name };
+        finding = finding.seen(format!("{who} said"), said);
     }
 
     let move_away = publish_elsewhere(containers, listeners, paths, container, held);

@@ -1,5 +1,5 @@
 use crate::model::{
-    Action, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Verdict,
+    Action, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Role, Setup, Verdict,
     docker::{Container, Containers, Networks, is_user_defined},
     facts::Attempt,
     fix::{self, Change, Edit},
@@ -27,12 +27,19 @@ check! {
     id: "shared-network",
     group: Network,
     after: ["setup-found", "container-health"],
-    needs: [Paths, Containers, Networks, Attempt<Views>],
+    needs: [Setup, Paths, Containers, Networks, Attempt<Views>],
     run: run,
 }
 
-fn run(paths: &Paths, containers: &Containers, networks: &Networks, views: Result<&Views, &Missing>) -> Verdict {
+fn run(
+    setup: &Setup,
+    paths: &Paths,
+    containers: &Containers,
+    networks: &Networks,
+    views: Result<&Views, &Missing>,
+) -> Verdict {
     let mut verdict = Verdict::default();
+    verdict.gaps.extend(setup.gap(Role::Caddy));
     for (caddy, reason) in &paths.unknown {
         verdict.gaps.push(Gap::about([caddy], format!("where {caddy} dials is not known: {reason}")));
     }
@@ -57,7 +64,7 @@ fn run(paths: &Paths, containers: &Containers, networks: &Networks, views: Resul
                 }
             }
             Meaning::Itself => {
-                verdict.evidence.push(Evidence::new(hop.id(), "stays inside one namespace, so none is needed"))
+                verdict.evidence.push(Evidence::new(hop.id(), "stays inside one namespace, so none is needed"));
             }
             Meaning::TheHost => verdict.evidence.push(Evidence::new(hop.id(), "goes over the host, so none is needed")),
             Meaning::Address(_) | Meaning::Unknown => {}

@@ -1,6 +1,6 @@
 //! Gathers the facts: every question once, as many at a time as do not wait for one another.
 
-use std::{env, time::Duration};
+use std::{env, net::IpAddr, time::Duration};
 
 use caddy_doctor_checks::model::{
     FactId, Facts, Known, Missing, Paths, Place, Role, Setup,
@@ -42,8 +42,6 @@ pub(crate) struct Secrets {
 
 /// More Caddys or mitmproxys than this on one engine are not asked.
 const MOST_PARTS: usize = 16;
-/// More names and connections than this are not tried from one place.
-const MOST_WISHES: usize = 64;
 
 /// Asks everything that is needed; ends in time whatever is asked.
 pub(crate) async fn gather(request: Request) -> Facts {
@@ -206,41 +204,29 @@ async fn look(facts: &mut Facts, here: &Place, engined: Option<&Engined>, deadli
 /// Hosts of the site are asked for on the host.
 fn wishes(paths: &Paths) -> Vec<Wish> {
     let mut wishes: Vec<Wish> = Vec::new();
-    let mut at = |place: &Place| -> usize {
-        wishes.iter().position(|wish| wish.place == *place).unwrap_or_else(|| {
-            wishes.push(Wish { place: place.clone(), names: Vec::new(), connections: Vec::new() });
-            wishes.len() - 1
-        })
-    };
-    let mut wanted: Vec<(usize, Option<String>, Option<(String, u16)>)> = Vec::new();
     for hop in paths.relevant() {
-        let at = at(&hop.place);
-        let is_name = hop.meaning != Meaning::Itself && hop.dial.host.parse::<std::net::IpAddr>().is_err();
-        let to_host = hop.meaning == Meaning::TheHost && hop.place != Place::Host;
-        wanted.push((
-            at,
-            is_name.then(|| hop.dial.host.clone()),
-            hop.dial.port.filter(|_| to_host).map(|port| (hop.dial.host.clone(), port)),
-        ));
+        let host = &hop.dial.host;
+        if hop.meaning != Meaning::Itself && host.parse::<IpAddr>().is_err() {
+            wish_from(&mut wishes, &hop.place).ask_for(host);
+        }
+        if let Some(port) = hop.dial.port.filter(|_| hop.meaning == Meaning::TheHost && hop.place != Place::Host) {
+            wish_from(&mut wishes, &hop.place).connect_to(host, port);
+        }
     }
     for path in &paths.paths {
-        if !path.host.contains(['*', ' ', '{']) && path.host.parse::<std::net::IpAddr>().is_err() {
-            wanted.push((at(&Place::Host), Some(path.host.clone()), None));
+        if !path.host.contains(['*', ' ', '{']) && path.host.parse::<IpAddr>().is_err() {
+            wish_from(&mut wishes, &Place::Host).ask_for(&path.host);
         }
     }
-    for (at, name, connection) in wanted {
-        let wish = &mut wishes[at];
-        if let Some(name) = name.filter(|name| wish.names.len() < MOST_WISHES && !wish.names.contains(name)) {
-            wish.names.push(name);
-        }
-        if let Some(connection) =
-            connection.filter(|own| wish.connections.len() < MOST_WISHES && !wish.connections.contains(own))
-        {
-            wish.connections.push(connection);
-        }
-    }
-    wishes.retain(|wish| !wish.names.is_empty() || !wish.connections.is_empty());
     wishes
+}
+
+fn wish_from<'w>(wishes: &'w mut Vec<Wish>, place: &Place) -> &'w mut Wish {
+    let at = wishes.iter().position(|wish| wish.place == *place).unwrap_or_else(|| {
+        wishes.push(Wish { place: place.clone(), names: Vec::new(), connections: Vec::new() });
+        wishes.len() - 1
+    });
+    &mut wishes[at]
 }
 
 /// The ports of the host whose holder matters: those that a part wants and does not have, and those that are dialled.

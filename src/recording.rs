@@ -28,7 +28,14 @@ pub(crate) fn write(path: &Path, facts: &Facts) -> Result<(), Error> {
 }
 
 /// Recorded from real setups by the lab; the first is the one that is shown without a name.
-const DEMOS: &[(&str, &str)] = &[];
+const DEMOS: &[(&str, &str)] = &[
+    ("two-networks", include_str!("../tests/setups/two-networks.json")),
+    ("host-gateway-missing", include_str!("../tests/setups/host-gateway-missing.json")),
+    ("port-held", include_str!("../tests/setups/port-held-by-container.json")),
+    ("mitmproxy-stopped", include_str!("../tests/setups/mitmproxy-stopped.json")),
+    ("host-rewritten", include_str!("../tests/setups/host-rewritten.json")),
+    ("healthy", include_str!("../tests/setups/healthy-one-bridge.json")),
+];
 
 /// The facts of a demo.
 pub(crate) fn demo(name: Option<&str>) -> Result<Facts, Error> {

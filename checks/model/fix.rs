@@ -364,29 +364,45 @@ fn moved_port(publish: &str, old: u16, new: u16) -> String {
     parts.join(":")
 }
 
-/// How a container's service is written into the compose file, and brought up from it.
+/// How a change is written into a compose file of its own, and the service brought up with it.
 ///
-/// The override goes into a file of its own beside the compose file, so that nothing that is there is overwritten.
+/// Gives the lines for the compose file itself, which make it last, and the command that heals at once: it writes an
+/// override into a file for this service and key (`compose.doctor-mitmproxy-extra_hosts.yml`), so that nothing that is
+/// there is overwritten but an older form of the same change.
 #[must_use]
 pub fn compose_override(container: &Container, lines: &[&str]) -> Option<(Edit, Action)> {
     let compose = container.compose.as_ref()?;
-    let last = compose.files.last().filter(|_| !compose.working_dir.is_empty())?;
+    let last = compose.files.last().filter(|_| !lines.is_empty())?;
     let folder = last.rsplit_once('/').map_or(compose.working_dir.as_str(), |(folder, _)| folder);
-    let file = format!("{folder}/compose.doctor.yml");
     let body: String = lines.iter().map(|line| format!("    {line}\n")).collect();
-    let edit =
-        Edit { file: file.clone(), language: "yaml", text: format!("services:\n  {}:\n{body}", compose.service) };
-    let program = if compose.version.starts_with("1.") { "docker-compose" } else { "docker compose" };
-    let files: String = compose.files.iter().chain([&file]).map(|file| format!("-f {} ", shell(file))).collect();
-    let text: Vec<String> = edit.text.lines().map(shell).collect();
+    let service = format!("services:\n  {}:\n{body}", compose.service);
+    let edit = Edit { file: last.clone(), language: "yaml", text: service.replace(" !override", "") };
+    // Only `!override` replaces a list, and only compose 2.24 and newer knows it.
+    if service.contains(" !override") && !knows_override(&compose.version) {
+        return Some((edit, Action::Manual));
+    }
+    let key = lines[0].split(':').next().unwrap_or_default();
+    let file = format!("{folder}/compose.doctor-{}-{key}.yml", compose.service);
+    // docker-compose 1.x reads a file without a version as one of the format 1, which has no `services`.
+    let is_v1 = compose.version.starts_with("1.");
+    let version = if is_v1 { "version: \"3\"\n" } else { "" };
+    let text: Vec<String> = version.lines().chain(service.lines()).map(shell).collect();
+    let others = compose.files.iter().filter(|own| **own != file);
+    let files: String = others.chain([&file]).map(|file| format!("-f {} ", shell(file))).collect();
     let command = format!(
-        "printf '%s\\n' {} > {} && {program} -p {} {files}up -d --no-deps {}",
+        "printf '%s\\n' {} > {} && {} -p {} {files}up -d --no-deps {}",
         text.join(" "),
         shell(&file),
+        if is_v1 { "docker-compose" } else { "docker compose" },
         shell(&compose.project),
         shell(&compose.service)
     );
     Some((edit, Action::Command { command, apply: Apply::Disruptive }))
+}
+
+fn knows_override(version: &str) -> bool {
+    let mut parts = version.trim_start_matches('v').split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (2, 24)
 }
 
 /// A fix that makes a container anew: by compose where compose made it, else by `docker run`.
@@ -454,11 +470,28 @@ mod tests {
             version: "2.27.0".into(),
         });
         let fix = recreate(&container, "x", Change::AddHost { entry: "a:b".into() }, &["extra_hosts: [\"a:b\"]"]);
-        assert_eq!(fix.edits[0].file, "/srv/app/compose.doctor.yml");
+        assert_eq!(fix.edits[0].file, "/srv/app/compose.yml");
         assert_eq!(fix.edits[0].text, "services:\n  mitmproxy:\n    extra_hosts: [\"a:b\"]\n");
         assert!(fix.action.commands()[0].ends_with(
-            "docker compose -p app -f /srv/app/compose.yml -f /srv/app/compose.doctor.yml up -d --no-deps mitmproxy"
+            "docker compose -p app -f /srv/app/compose.yml -f /srv/app/compose.doctor-mitmproxy-extra_hosts.yml up -d --no-deps mitmproxy"
         ));
+    }
+
+    #[test]
+    fn ports_are_replaced_only_where_compose_can() {
+        let mut container = example::container("app-mitmproxy-1", "app-net", "172.20.0.2");
+        let mut apply = |version: &str| {
+            container.compose = Some(Compose {
+                service: "mitmproxy".into(),
+                files: vec!["/srv/app/compose.yml".into()],
+                version: version.into(),
+                ..Compose::default()
+            });
+            let lines = ["ports: !override", "  - \"9081:8081/tcp\""];
+            recreate(&container, "x", Change::Publish { ports: vec![(8081, 9081)] }, &lines).action.apply()
+        };
+        assert_eq!(apply("2.27.0"), Apply::Disruptive);
+        assert_eq!((apply("2.20.3"), apply("1.29.2")), (Apply::Manual, Apply::Manual));
     }
 
     #[test]

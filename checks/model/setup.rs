@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Asked, Facts, Known, Missing, Place,
+    Asked, Facts, Gap, Known, Missing, Place,
     caddy::{Caddies, CaddyConfig},
     docker::{Container, Containers, Networks, Program},
     facts::Kind,
@@ -58,6 +58,16 @@ pub struct Setup {
 impl Setup {
     pub fn parts(&self) -> impl Iterator<Item = &Part> {
         self.caddies.iter().chain(&self.mitmproxies)
+    }
+
+    /// What cannot be looked at because a part is missing.
+    #[must_use]
+    pub fn gap(&self, role: Role) -> Option<Gap> {
+        let (parts, name) = match role {
+            Role::Caddy => (&self.caddies, "Caddy"),
+            Role::Mitmproxy => (&self.mitmproxies, "mitmproxy"),
+        };
+        parts.is_empty().then(|| Gap { about: Vec::new(), hop: None, reason: format!("there is no {name}") })
     }
 
     /// Whether both are there, and neither is a container.

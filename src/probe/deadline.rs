@@ -16,7 +16,7 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// A run of at most `time`. A fifth of it is kept for what comes after a question that was not answered.
+    /// A run of at most `time`. A tenth of it is kept for what comes after a question that was not answered.
     pub(crate) fn after(time: Duration) -> Self {
         Self { end: Instant::now() + time.mul_f32(0.9), question: QUESTION.min(time.mul_f32(0.4)) }
     }

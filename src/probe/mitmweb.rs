@@ -214,7 +214,7 @@ fn servers(asked: &str, answer: &Answer) -> Known<Vec<ModeServer>> {
         .map(|server| ModeServer {
             full_spec: text::without_user_info(&server.full_spec),
             is_running: server.is_running,
-            last_exception: server.last_exception,
+            last_exception: server.last_exception.map(|text| super::redact::line(&text)),
             listen_addrs: server.listen_addrs.iter().filter_map(address).collect(),
         })
         .collect())

@@ -113,6 +113,12 @@ fn settings(recipe: &mut Recipe, answer: &ContainerInspectResponse, config: &Con
     let own_hostname = config.hostname.as_deref() != short_id
         && host.network_mode.as_deref().is_some_and(|mode| mode != "host" && !mode.starts_with("container:"));
     option("--hostname", config.hostname.clone().filter(|_| own_hostname));
+    let health = config.healthcheck.as_ref();
+    let time = |value: Option<i64>| positive(value).map(|nano| format!("{}ms", nano / 1_000_000));
+    option("--health-interval", time(health.and_then(|check| check.interval)));
+    option("--health-timeout", time(health.and_then(|check| check.timeout)));
+    option("--health-start-period", time(health.and_then(|check| check.start_period)));
+    option("--health-retries", positive(health.and_then(|check| check.retries)).map(|count| count.to_string()));
     for (name, values) in [
         ("--add-host", &host.extra_hosts),
         ("--cap-add", &host.cap_add),

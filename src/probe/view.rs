@@ -32,6 +32,24 @@ pub(crate) struct Wish {
     pub(crate) connections: Vec<(String, u16)>,
 }
 
+/// More names and connections than this are not tried from one place.
+const MOST: usize = 64;
+
+impl Wish {
+    pub(crate) fn ask_for(&mut self, name: &str) {
+        if self.names.len() < MOST && !self.names.iter().any(|own| own == name) {
+            self.names.push(name.to_owned());
+        }
+    }
+
+    pub(crate) fn connect_to(&mut self, host: &str, port: u16) {
+        let connection = (host.to_owned(), port);
+        if self.connections.len() < MOST && !self.connections.contains(&connection) {
+            self.connections.push(connection);
+        }
+    }
+}
+
 /// From where the doctor looks, and what it may use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Looker<'l> {

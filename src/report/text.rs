@@ -119,15 +119,21 @@ impl Writer<'_> {
             Severity::Warn => (self.styles.glyphs.warn, &self.styles.warn),
         };
         self.head(glyph, style, check.id, &finding.summary);
-        let width = finding.evidence.iter().map(|seen| seen.label.chars().count()).max().unwrap_or(0).min(26);
+        let width = finding.evidence.iter().map(|seen| seen.label.chars().count()).max().unwrap_or(0).min(30);
         for seen in &finding.evidence {
-            let mut lines = seen.value.lines().flat_map(|line| wrapped(&shown(line), WIDTH.saturating_sub(width + 6)));
-            let first = lines.next().unwrap_or_default();
-            let label = format!("{:width$}", shown(&seen.label));
-            let label = self.styles.paint(&label, &self.styles.dim);
-            self.line(&format!("    {label}  {first}"));
-            for rest in lines {
-                self.line(&format!("    {:width$}  {rest}", ""));
+            let label = shown(&seen.label);
+            let painted = self.styles.paint(&format!("{label:width$}"), &self.styles.dim);
+            let lines = seen.value.lines().flat_map(|line| wrapped(&shown(line), WIDTH.saturating_sub(width + 6)));
+            // A label that is too long has a line of its own.
+            let own_line = label.chars().count() > width;
+            if own_line {
+                self.line(&format!("    {painted}"));
+            }
+            for (at, line) in lines.enumerate() {
+                match at == 0 && !own_line {
+                    true => self.line(&format!("    {painted}  {line}")),
+                    false => self.line(&format!("    {:width$}  {line}", "")),
+                }
             }
         }
         for (at, fix) in finding.fixes.iter().enumerate() {
@@ -137,7 +143,9 @@ impl Writer<'_> {
         let follows = report.follows_from(check.id);
         if finding.severity == Severity::Fail && !follows.is_empty() {
             self.line("");
-            self.line(&format!("  follows from it: {}", follows.join(", ")));
+            for line in wrapped(&format!("follows from it: {}", follows.join(", ")), WIDTH - 2) {
+                self.line(&format!("  {line}"));
+            }
         }
         self.line("");
     }
@@ -163,8 +171,10 @@ impl Writer<'_> {
         for rest in lines {
             self.line(&format!("        {rest}"));
         }
+        // Several commands are pasted as one block, so nothing stands before them.
+        let prompt = if fix.commands.len() == 1 { "$ " } else { "" };
         for command in &fix.commands {
-            self.line(&format!("        $ {}", self.styles.paint(&shown(command), &self.styles.command)));
+            self.line(&format!("        {prompt}{}", self.styles.paint(&shown(command), &self.styles.command)));
         }
         for edit in &fix.edits {
             self.line(&format!("        to make it last, in {}:", shown(&edit.file)));
@@ -191,7 +201,13 @@ impl Writer<'_> {
         while self.out.ends_with("\n\n\n") {
             self.out.pop();
         }
-        self.line(format!("{counts}   {seconds}   {versions}").trim_end());
+        let plain = if healthy { counts.chars().count().min(WIDTH) } else { counts.len() };
+        if plain + seconds.len() + versions.len() + 6 <= WIDTH {
+            self.line(&format!("{counts}   {seconds}   {versions}"));
+        } else {
+            self.line(&format!("{counts}   {seconds}"));
+            self.line(&versions);
+        }
         if let Some(cause) = report.root_causes.first() {
             self.line(&self.styles.paint(&format!("doctor explain {} tells more", cause.check), &self.styles.dim));
         }

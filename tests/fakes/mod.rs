@@ -9,7 +9,7 @@
 use std::{
     collections::HashMap,
     ffi::OsString,
-    fs,
+    fmt, fs,
     io::{self, BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::unix::net::{UnixListener, UnixStream},
@@ -135,8 +135,7 @@ impl Request {
         let mut words = line.split_whitespace();
         let (Some(method), Some(target)) = (words.next(), words.next()) else { return Ok(None) };
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let mut request =
-            Self { route: format!("{method} {path}"), query: query.to_owned(), headers: HashMap::new() };
+        let mut request = Self { route: format!("{method} {path}"), query: query.to_owned(), headers: HashMap::new() };
         loop {
             let mut line = String::new();
             if stream.read_line(&mut line)? == 0 {
@@ -175,11 +174,7 @@ impl Routes {
         self.with(route, move |_| behaviour.clone())
     }
 
-    pub(crate) fn with(
-        mut self,
-        route: &str,
-        handler: impl Fn(&Request) -> Behaviour + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) fn with(mut self, route: &str, handler: impl Fn(&Request) -> Behaviour + Send + Sync + 'static) -> Self {
         self.routes.insert(route.to_owned(), Arc::new(handler));
         self
     }
@@ -303,12 +298,17 @@ impl Shared {
                 Behaviour::Slow(time, answer) => {
                     // Reading waits as long, and ends at once when the other side or this server goes away.
                     reader.get_ref().set_read_timeout(Some(time))?;
-                    if reader.read(&mut [0])? == 0 {
+                    if reader.read(&mut [0]).is_ok() {
                         return Ok(());
                     }
+                    reader.get_ref().set_read_timeout(None)?;
                     answer.write(&mut writer, &self.sent)?
                 }
-                Behaviour::Hang => io::copy(&mut reader, &mut io::sink())? > u64::MAX - 1,
+                Behaviour::Hang => {
+                    // Ends when the other side or this server does.
+                    io::copy(&mut reader, &mut io::sink())?;
+                    false
+                }
                 Behaviour::Garbage => {
                     writer.write_all(b"\0\xff\x1b[31mSSH-2.0-nothing\r\n\r\n")?;
                     false
@@ -462,9 +462,7 @@ pub(crate) fn engine(containers: &[Value]) -> Routes {
 pub(crate) fn container(name: &str, command: &[&str], published: &[(u16, u16)]) -> Value {
     let bindings: serde_json::Map<String, Value> = published
         .iter()
-        .map(|(own, host)| {
-            (format!("{own}/tcp"), json!([{"HostIp": "127.0.0.1", "HostPort": host.to_string()}]))
-        })
+        .map(|(own, host)| (format!("{own}/tcp"), json!([{"HostIp": "127.0.0.1", "HostPort": host.to_string()}])))
         .collect();
     json!({
         "Id": id(name),
@@ -708,7 +706,7 @@ impl Doctor {
         }
     }
 
-    /// Runs it with `--format json`, twice the same otherwise: what it says must be one report.
+    /// Runs it with `--format json`; its standard output must be one report.
     pub(crate) fn report(self) -> Report {
         let ran = self.args(["--format", "json"]).run();
         Report { value: ran.json(), ran }
@@ -742,10 +740,20 @@ impl Ran {
 }
 
 /// A run with `--format json`.
-#[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) value: Value,
     pub(crate) ran: Ran,
+}
+
+/// A line for each check, for the message of a failed test.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "exit code {} after {:?} {}", self.ran.code, self.ran.took, self.ran.stderr)?;
+        for row in self.value["checks"].as_array().into_iter().flatten() {
+            writeln!(f, "  {} {}: {}", row["status"], row["id"], row["summary"])?;
+        }
+        writeln!(f, "  {}", self.value["setup"])
+    }
 }
 
 impl Report {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes sure that a Docker engine answers.
+# Makes sure that a Docker engine answers, and that compose is there.
 #
 # Prints the pid of the engine when this script had to start one (the caller ends it), nothing when one was there.
 # An engine is installed and started on Debian as root only; on any other machine without one this says so and fails.
@@ -9,6 +9,15 @@ say() { printf '%s\n' "$*" >&2; }
 
 answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
+if ! docker compose version >/dev/null 2>&1 && ! command -v docker-compose >/dev/null; then
+    if [ ! -e /etc/debian_version ] || [ "$(id -u)" != 0 ]; then
+        say "lab: neither docker compose nor docker-compose is here; install one of them and run again"
+        exit 1
+    fi
+    say "lab: installing docker-compose from Debian's packages"
+    apt-get update >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends docker-compose >/dev/null
+fi
 if command -v docker >/dev/null && answers; then
     exit 0
 fi

@@ -89,7 +89,7 @@ impl Lab {
             let _ = process.kill();
             let _ = process.wait();
         }
-        for command in self.undo.borrow_mut().drain(..) {
+        for command in self.undo.borrow_mut().drain(..).rev() {
             let _ = Command::new("sh").args(["-c", &command]).output();
         }
         let containers = lines(&format!("docker ps -aq --filter label={LABEL}"));
@@ -187,6 +187,20 @@ impl Lab {
             ));
         }
         program
+    }
+
+    /// Brings up a compose project from the text of its file, and takes it down with the setup.
+    pub(crate) fn compose(&self, project: &str, file: &str) {
+        let folder = self.folder.join(project);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("compose.yml");
+        fs::write(&path, file).unwrap();
+        let program = compose();
+        let command = format!("{program} -p {project} -f {}", path.display());
+        // Networks of an older form of the setup may still have a container of a fix on them.
+        self.undo(&format!("{command} down -v --remove-orphans -t 1"));
+        sh(&format!("{command} up -d"));
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -315,14 +329,23 @@ impl Diagnosis {
         rows.iter().find(|row| row["id"] == check).unwrap()["status"].as_str().unwrap().to_owned()
     }
 
-    /// The commands of a fix of the first root cause.
-    pub(crate) fn commands(&self, fix: usize) -> String {
+    /// The fixes of the first root cause.
+    fn fixes(&self) -> &Value {
         let cause = &self.report["root_causes"][0];
         let check = self.report["checks"].as_array().unwrap().iter().find(|row| row["id"] == cause["check"]).unwrap();
-        let finding =
-            check["findings"].as_array().unwrap().iter().find(|own| own["summary"] == cause["summary"]).unwrap();
+        let findings = check["findings"].as_array().unwrap();
+        &findings.iter().find(|own| own["summary"] == cause["summary"]).unwrap()["fixes"]
+    }
+
+    /// The text that makes a fix last.
+    pub(crate) fn edit(&self, fix: usize) -> &str {
+        self.fixes()[fix]["edits"][0]["text"].as_str().unwrap_or_else(|| panic!("no edit:\n{}", self.text))
+    }
+
+    /// The commands of a fix of the first root cause.
+    pub(crate) fn commands(&self, fix: usize) -> String {
         let commands =
-            finding["fixes"][fix]["commands"].as_array().unwrap_or_else(|| panic!("no such fix:\n{}", self.text));
+            self.fixes()[fix]["commands"].as_array().unwrap_or_else(|| panic!("no such fix:\n{}", self.text));
         assert!(!commands.is_empty(), "the fix has no command:\n{}", self.text);
         commands.iter().map(|command| format!("{}\n", command.as_str().unwrap())).collect()
     }
@@ -338,6 +361,12 @@ impl Diagnosis {
             lab.undo(&format!("docker network rm {network}"));
         }
     }
+}
+
+/// `docker compose`, or the older separate program.
+pub(crate) fn compose() -> &'static str {
+    let plugin = Command::new("docker").args(["compose", "version"]).output();
+    if plugin.is_ok_and(|output| output.status.success()) { "docker compose" } else { "docker-compose" }
 }
 
 fn script(path: &Path) -> Result<String, String> {
