@@ -1,7 +1,7 @@
 use crate::model::{
     Action, Apply, Evidence, Finding, Fix, Gap, Missing, Paths, Setup, Verdict,
     docker::{Container, Containers, Detail, Program},
-    facts::Attempt,
+    facts::{Attempt, Kind},
     fix::{self, Change},
     mitmproxy::{CommandLine, Interface},
     text::shell,
@@ -49,9 +49,7 @@ fn run(setup: &Setup, containers: &Containers, paths: Result<&Paths, &Missing>) 
                 Some(finding) => verdict.findings.push(finding),
                 None => verdict.evidence.push(Evidence::new(&container.name, well(container, detail))),
             },
-            None => verdict
-                .gaps
-                .push(Gap::about([&container.name], format!("{} went away while it was looked at", container.name))),
+            None => verdict.gaps.push(Gap::about([&container.name], not_inspected(container))),
         }
     }
     verdict.summary = match parts.len() {
@@ -59,6 +57,16 @@ fn run(setup: &Setup, containers: &Containers, paths: Result<&Paths, &Missing>) 
         many => format!("all {many} containers run"),
     };
     verdict
+}
+
+fn not_inspected(container: &Container) -> String {
+    match &container.not_inspected {
+        Some(missing) if missing.kind() == Some(Kind::NotFound) => {
+            format!("{} went away while it was looked at", container.name)
+        }
+        Some(missing) => missing.to_string(),
+        None => format!("{} was not inspected: the engine has too many containers", container.name),
+    }
 }
 
 fn well(container: &Container, detail: &Detail) -> String {

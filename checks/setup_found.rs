@@ -68,6 +68,9 @@ fn missing(
         None => String::new(),
     };
     let mut finding = match wanted {
+        Some(wanted) if !place.is_empty() && containers.is_ok_and(|all| all.by_reference(wanted).is_some()) => {
+            Finding::fail([] as [&str; 0], format!("{wanted}, which {flag} names, is not{place}"))
+        }
         Some(wanted) => {
             Finding::fail([] as [&str; 0], format!("there is no container or address `{wanted}` for {flag}"))
         }

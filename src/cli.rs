@@ -3,7 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use caddy_doctor_checks::{ALL, model::text};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    builder::{FalseyValueParser, Resettable},
+};
 use clap_complete::Shell;
 
 /// Tells why traffic does not flow client -> Caddy -> mitmproxy -> backend, and what to type to make it flow.
@@ -22,6 +25,8 @@ Examples:
   doctor explain shared-network              what a check looks at, why it matters, how to fix it
   doctor demo                                a broken setup, judged without Docker
 
+Every option can also be set in the environment: DOCTOR_HOST, DOCTOR_FORMAT, ...
+
 Exit codes: 0 no failure, 1 at least one failure (with --strict also a warning), 2 wrong arguments,
             3 nothing failed but something could not be looked at.
 
@@ -32,6 +37,30 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) check: Check,
+}
+
+impl Cli {
+    /// Reads the command line and the environment. A variable that is empty is as good as none: templates of CI systems
+    /// set such.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let is_empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+        let command = Self::command().mut_args(|arg| match arg.get_env() {
+            Some(name) if is_empty(name) => arg.env(Resettable::Reset),
+            _ => arg,
+        });
+        let mut matches: ArgMatches = command.try_get_matches()?;
+        Self::from_arg_matches_mut(&mut matches)
+    }
+
+    /// Whether JSON was asked for on a command line that could not be read.
+    pub(crate) fn wants_json() -> bool {
+        let words: Vec<String> = std::env::args().collect();
+        let asked = words.iter().any(|word| word == "--format=json")
+            || words.windows(2).any(|pair| pair == ["--format", "json"]);
+        asked
+            || std::env::var("DOCTOR_FORMAT").is_ok_and(|format| format == "json")
+                && !words.iter().any(|word| word.starts_with("--format"))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -80,11 +109,11 @@ pub(crate) struct Check {
     pub(crate) hosts: Vec<String>,
 
     /// Which container is Caddy, or the address of its admin API
-    #[arg(long, value_name = "NAME|URL", env = "DOCTOR_CADDY", hide_env = true, help_heading = "What to look at")]
+    #[arg(long, value_name = "NAME|URL", env = "DOCTOR_CADDY", hide_env = true, value_parser = reference, help_heading = "What to look at")]
     pub(crate) caddy: Option<String>,
 
     /// Which container is mitmproxy, or the address of its mitmweb
-    #[arg(long, value_name = "NAME|URL", env = "DOCTOR_MITMPROXY", hide_env = true, help_heading = "What to look at")]
+    #[arg(long, value_name = "NAME|URL", env = "DOCTOR_MITMPROXY", hide_env = true, value_parser = reference, help_heading = "What to look at")]
     pub(crate) mitmproxy: Option<String>,
 
     /// The compose project to look at [default: the one of this folder, if there is one]
@@ -110,14 +139,7 @@ pub(crate) struct Check {
     pub(crate) record: Option<PathBuf>,
 
     /// Judge what was recorded instead of looking
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "DOCTOR_REPLAY",
-        hide_env = true,
-        conflicts_with = "record",
-        help_heading = "Recordings"
-    )]
+    #[arg(long, value_name = "FILE", env = "DOCTOR_REPLAY", hide_env = true, help_heading = "Recordings")]
     pub(crate) replay: Option<PathBuf>,
 
     #[command(flatten)]
@@ -135,7 +157,7 @@ pub(crate) struct Judging {
     pub(crate) skip: Vec<String>,
 
     /// A warning is a failure, too
-    #[arg(long, env = "DOCTOR_STRICT", hide_env = true, help_heading = "Which checks")]
+    #[arg(long, env = "DOCTOR_STRICT", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "Which checks")]
     pub(crate) strict: bool,
 }
 
@@ -146,7 +168,7 @@ pub(crate) struct Output {
     pub(crate) format: Format,
 
     /// Write the report into a file instead, or with FORMAT=FILE into one more; repeatable
-    #[arg(short, long, value_name = "[FORMAT=]FILE", value_parser = target, help_heading = "Output")]
+    #[arg(short, long, value_name = "[FORMAT=]FILE", env = "DOCTOR_OUTPUT", hide_env = true, value_parser = target, help_heading = "Output")]
     pub(crate) output: Vec<Target>,
 }
 
@@ -186,6 +208,12 @@ fn target(text: &str) -> Result<Target, String> {
     } else {
         Ok(Target { format: None, path: text.into() })
     }
+}
+
+/// A name or an address. What may be a password in it is not taken in: no API of this setup asks for one there.
+#[expect(clippy::unnecessary_wraps, reason = "clap's signature")]
+fn reference(text: &str) -> Result<String, String> {
+    Ok(text::without_user_info(text))
 }
 
 /// An id that exists.

@@ -20,6 +20,9 @@ pub(crate) enum Error {
     /// The file named with `--web-password-file` cannot be read.
     #[error("cannot read the password file {}: {source}", path.display())]
     PasswordUnreadable { path: PathBuf, source: io::Error },
+    /// `--only` and `--skip` leave nothing.
+    #[error("--only and --skip leave no check to make")]
+    NothingSelected,
     /// The system gave no event loop.
     #[error("cannot start: {0}")]
     Runtime(io::Error),

@@ -19,7 +19,7 @@ use std::{
 };
 
 use caddy_doctor_checks::model::{Facts, facts::Asked};
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use crate::{
     cli::{Check, Cli, Command, Format, Judging, Output},
@@ -29,9 +29,12 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => {
+            if error.exit_code() == 2 && Cli::wants_json() {
+                print(&json::error(error.to_string().lines().next().unwrap_or_default()));
+            }
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -50,7 +53,7 @@ fn main() -> ExitCode {
             if format == Format::Json {
                 print(&json::error(&error.to_string()));
             }
-            let _ = writeln!(io::stderr(), "doctor: {error}");
+            let _ = writeln!(io::stderr(), "doctor: {}", report::shown(&error.to_string()));
             ExitCode::from(2)
         }
     }
@@ -86,6 +89,9 @@ fn run(cli: Cli) -> Result<u8, Error> {
 }
 
 fn check(arguments: Check) -> Result<u8, Error> {
+    if judge::selected(&arguments.judging).is_empty() {
+        return Err(Error::NothingSelected);
+    }
     let facts = match &arguments.replay {
         Some(path) => {
             let mut facts = recording::read(path)?;

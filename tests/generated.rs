@@ -1,4 +1,5 @@
-//! The pages in `docs/checks` and the README's table of checks are written from the checks themselves.
+//! The pages in `docs/checks` and the README's table of checks are written from the checks themselves, and the report in
+//! the README by the doctor.
 //!
 //! With `DOCTOR_BLESS=1` these tests write them; without it they fail when one of them is stale.
 
@@ -6,6 +7,7 @@ use std::{
     collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use caddy_doctor_checks::{
@@ -44,16 +46,16 @@ fn the_pages_of_the_checks_are_current() {
 }
 
 #[test]
-fn the_table_of_the_readme_is_current() {
+fn the_generated_parts_of_the_readme_are_current() {
     let path = root().join("README.md");
     let readme = read(&path);
-    let wanted = with_table(&readme);
+    let wanted = with_generated(&readme);
     let own_folder = root().display().to_string();
     assert!(!wanted.contains(&own_folder), "the README names {own_folder}, which is a folder of this machine only");
     if is_bless() {
         fs::write(path, wanted).unwrap();
     } else {
-        assert!(readme == wanted, "the table of checks in README.md is stale; {STALE}");
+        assert!(readme == wanted, "the report or the table of checks in README.md is stale; {STALE}");
     }
 }
 
@@ -120,12 +122,14 @@ fn page(check: &Check) -> String {
     )
 }
 
-/// The README with the table of checks between its marks as it should be.
-fn with_table(readme: &str) -> String {
-    const BEGIN: &str = "<!-- checks: begin -->\n";
-    const END: &str = "<!-- checks: end -->";
-    let Some((before, rest)) = readme.split_once(BEGIN) else { panic!("README.md has no line {BEGIN}") };
-    let Some((_, after)) = rest.split_once(END) else { panic!("README.md has no {END} after {BEGIN}") };
+/// The README with what stands between its marks as it should be: a report, and the table of checks.
+fn with_generated(readme: &str) -> String {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_doctor"));
+    let demo = match demo.env_clear().env("LC_ALL", "C.UTF-8").arg("demo").output() {
+        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Err(error) => panic!("the demo does not run: {error}"),
+    };
+    let readme = between(readme, "report", &format!("```text\n$ doctor\n{demo}```\n"));
     let rows: String = ALL
         .iter()
         .map(|check| {
@@ -133,7 +137,15 @@ fn with_table(readme: &str) -> String {
             format!("| [`{0}`](docs/checks/{0}.md) | {1} | {title} |\n", check.id, group(check.group))
         })
         .collect();
-    format!("{before}{BEGIN}| check | group | what it asks |\n|---|---|---|\n{rows}{END}{after}")
+    between(&readme, "checks", &format!("| check | group | what it asks |\n|---|---|---|\n{rows}"))
+}
+
+/// The text with `inner` between `<!-- name: begin -->` and `<!-- name: end -->`.
+fn between(text: &str, name: &str, inner: &str) -> String {
+    let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
+    let Some((before, rest)) = text.split_once(&begin) else { panic!("README.md has no line {begin}") };
+    let Some((_, after)) = rest.split_once(&end) else { panic!("README.md has no {end} after {begin}") };
+    format!("{before}{begin}{inner}{end}{after}")
 }
 
 /// As it stands in JSON.

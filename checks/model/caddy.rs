@@ -1,8 +1,11 @@
 //! Caddy's config, as far as it decides where a request goes. Everything else in it is not read at all.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
-use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::Value;
 
 use crate::model::{Known, Place, view::Way};
@@ -36,11 +39,22 @@ pub struct CaddySeen {
 /// `GET /config/`: `apps.http` only.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CaddyConfig {
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "object")]
     pub apps: Apps,
 }
 
 impl CaddyConfig {
+    /// Reads what the admin API answers. A Caddy without any config says `null`.
+    ///
+    /// # Errors
+    /// When it is no JSON, or not of the form of Caddy's config.
+    pub fn read(json: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_slice(json);
+        let config = object(&mut deserializer)?;
+        deserializer.end()?;
+        Ok(config)
+    }
+
     #[must_use]
     pub fn servers(&self) -> &BTreeMap<String, Server> {
         &self.apps.http.servers
@@ -49,7 +63,7 @@ impl CaddyConfig {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Apps {
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "object")]
     pub http: Http,
 }
 
@@ -251,6 +265,27 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserial
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// An object, or `null`. serde would also take a list for a struct, and an empty one would pass for an empty config.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    struct Objects<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for Objects<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_unit<E>(self) -> Result<T, E> {
+            Ok(T::default())
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    deserializer.deserialize_any(Objects(PhantomData))
+}
+
 /// A value of another type is as good as absent. Used on leaves only, since it holds the value in memory.
 fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(deserializer: D) -> Result<T, D::Error> {
     Ok(typed(Value::deserialize(deserializer)?).unwrap_or_default())
@@ -328,6 +363,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.servers()["b"].routes[0].matches[0].undecided, ["host"]);
-        assert_eq!(serde_json::from_str::<Option<CaddyConfig>>("null").unwrap(), None);
+        assert_eq!(CaddyConfig::read(b"null").unwrap(), CaddyConfig::default());
+        assert!(CaddyConfig::read(b"[]").is_err() && CaddyConfig::read(br#"{"apps":[]}"#).is_err());
     }
 }

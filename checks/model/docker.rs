@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Known, Place};
+use crate::model::{Known, Missing, Place};
 
 /// The engine that was meant, why it is that one, and what it answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -129,6 +129,9 @@ pub struct Container {
     /// What it runs, as far as it can be told from its command line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<Program>,
+    /// Why it could not be inspected, when it was to be: it may have gone away meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_inspected: Option<Missing>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Box<Detail>>,
 }

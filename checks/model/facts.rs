@@ -111,6 +111,15 @@ impl Missing {
         Self::Because(fact, Box::new(self))
     }
 
+    /// The same failure, told of a question in other words.
+    #[must_use]
+    pub fn asking(self, asked: &str) -> Self {
+        match self {
+            Self::Failed { kind, why, .. } => Self::failed(asked, kind, why),
+            other => other,
+        }
+    }
+
     /// The end of the chain: the question that failed first.
     #[must_use]
     pub fn root(&self) -> &Self {

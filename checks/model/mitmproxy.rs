@@ -128,7 +128,7 @@ impl CommandLine {
             let Some(value) = inline.or_else(|| rest.next()) else { break };
             match option {
                 "" => line.set_option(value),
-                "mode" => line.modes.push(text::without_user_info(value)),
+                "mode" => line.modes.push(text::mode_without_user_info(value)),
                 option => {
                     line.set.insert(option.to_owned(), value.to_owned());
                 }
@@ -141,7 +141,7 @@ impl CommandLine {
         // A bare `--set name` switches a boolean on.
         let (name, value) = assignment.split_once('=').unwrap_or((assignment, "true"));
         if name == "mode" {
-            self.modes.push(text::without_user_info(value));
+            self.modes.push(text::mode_without_user_info(value));
         } else if KEPT.contains(&name) {
             self.set.insert(name.to_owned(), value.to_owned());
         } else {

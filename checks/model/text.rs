@@ -29,17 +29,28 @@ pub fn join_port(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// Drops `user:password@` from the authority of a URL-like text.
+/// Drops `user:password@` from an address. The user of an `ssh://` address is no secret, and part of what is meant.
 #[must_use]
-pub fn without_user_info(spec: &str) -> String {
-    let Some((scheme, rest)) = spec.split_once("://") else { return spec.to_owned() };
-    match rest.split_once('@') {
-        // mitmproxy's own `host:port@listen_port` is no user info.
-        Some((before, after)) if !after.chars().all(|c| c.is_ascii_digit() || c == ':' || c == '.') => {
-            let _ = before;
-            format!("{scheme}://{after}")
+pub fn without_user_info(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..authority].rfind('@') {
+        Some(at) if scheme == "ssh" => {
+            let user = rest[..at].split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}{}", &rest[at..])
         }
-        _ => spec.to_owned(),
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => address.to_owned(),
+    }
+}
+
+/// Drops `user:password@` from a proxy mode, where `host:port@listen_port` means something else.
+#[must_use]
+pub fn mode_without_user_info(mode: &str) -> String {
+    let is_listen = |after: &str| after.chars().all(|c| c.is_ascii_digit() || c == ':' || c == '.');
+    match mode.split_once('@') {
+        Some((_, after)) if !is_listen(after) => without_user_info(mode),
+        _ => mode.to_owned(),
     }
 }
 
@@ -110,9 +121,13 @@ mod tests {
 
     #[test]
     fn drops_user_info_only() {
-        assert_eq!(without_user_info("upstream:http://u:p@h:1"), "upstream:http://h:1");
-        assert_eq!(without_user_info("reverse:http://h:1@9000"), "reverse:http://h:1@9000");
-        assert_eq!(without_user_info("reverse:http://h:1@127.0.0.1:9000"), "reverse:http://h:1@127.0.0.1:9000");
+        assert_eq!(without_user_info("http://u:p@127.0.0.1:1/x"), "http://127.0.0.1:1/x");
+        assert_eq!(without_user_info("ssh://ann:p@h"), "ssh://ann@h");
+        assert_eq!(without_user_info("http://h/a@b"), "http://h/a@b");
+        assert_eq!(mode_without_user_info("upstream:http://u:p@h:1"), "upstream:http://h:1");
+        for mode in ["reverse:http://h:1@9000", "reverse:http://h:1@127.0.0.1:9000"] {
+            assert_eq!(mode_without_user_info(mode), mode);
+        }
     }
 
     #[test]

@@ -56,8 +56,7 @@ fn read(asked: &str, answer: &Answer) -> Known<CaddyConfig> {
         let why = format!("HTTP {}: {}", answer.status, super::redact::line(&String::from_utf8_lossy(&answer.body)));
         return Err(Missing::failed(asked, Kind::Status(answer.status), why));
     }
-    // A Caddy without any config says `null`.
-    serde_json::from_slice::<Option<CaddyConfig>>(&answer.body).map(Option::unwrap_or_default).map_err(|error| {
+    CaddyConfig::read(&answer.body).map_err(|error| {
         Missing::failed(asked, Kind::Garbage, format!("what came back is not Caddy's config: {error}"))
     })
 }

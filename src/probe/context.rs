@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use caddy_doctor_checks::model::text;
 use serde::Deserialize;
 
 /// An endpoint, and why it is the one.
@@ -27,7 +28,7 @@ const DEFAULT: &str = "unix:///var/run/docker.sock";
 pub(crate) fn choose() -> Chosen {
     let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
     if let Some(endpoint) = variable("DOCKER_HOST") {
-        return Chosen { endpoint, by: "DOCKER_HOST".to_owned() };
+        return Chosen { endpoint: text::without_user_info(&endpoint), by: "DOCKER_HOST".to_owned() };
     }
     let folder = docker_folder();
     let named = match variable("DOCKER_CONTEXT") {

@@ -21,6 +21,8 @@ use caddy_doctor_checks::model::{
     setup, text,
 };
 use futures_util::{StreamExt, future::join_all};
+use reqwest::Client;
+use serde::de::DeserializeOwned;
 
 use super::{
     context::{self, Chosen},
@@ -36,6 +38,9 @@ const MOST_INSPECTED: usize = 32;
 #[derive(Clone, Debug)]
 pub(crate) struct Engined {
     docker: Docker,
+    /// Asks for JSON, up to a cap, at this base URL; bollard reads answers whole, however long. Absent for a named pipe,
+    /// which only bollard speaks.
+    capped: Option<(Client, String)>,
     /// Whether its processes may be this machine's: a unix socket.
     pub(crate) local: bool,
     /// Whether the ports that it publishes are this machine's.
@@ -77,8 +82,8 @@ pub(crate) async fn engine(deadline: Deadline) -> (EngineSeen, Option<Engined>) 
 async fn connect(endpoint: &str, deadline: Deadline) -> Known<(Engine, Engined)> {
     let (client, url) = match endpoint.split_once("://") {
         #[cfg(unix)]
-        Some(("unix", path)) => (http::unix_client(path)?, "http://docker/_ping".to_owned()),
-        Some(("tcp" | "http", address)) => (http::client()?, format!("http://{}/_ping", address.trim_end_matches('/'))),
+        Some(("unix", path)) => (http::unix_client(path)?, "http://docker".to_owned()),
+        Some(("tcp" | "http", address)) => (http::client()?, format!("http://{}", address.trim_end_matches('/'))),
         #[cfg(windows)]
         Some(("npipe", _)) => return connect_pipe(endpoint, deadline).await,
         Some((scheme, _)) => {
@@ -88,11 +93,8 @@ async fn connect(endpoint: &str, deadline: Deadline) -> Known<(Engine, Engined)>
         None => return Err(Missing::failed("looking for the engine", Kind::NotFound, endpoint)),
     };
     let asked = format!("GET /_ping at {endpoint}");
-    let question = Question { cap: 64 << 10, ..Question::get(url) };
-    let answer = deadline.ask(&asked, http::ask(&client, &question)).await.map_err(|missing| match missing {
-        Missing::Failed { kind, why, .. } => Missing::Failed { asked: asked.clone(), kind, why },
-        other => other,
-    })?;
+    let question = Question { cap: 64 << 10, ..Question::get(format!("{url}/_ping")) };
+    let answer = deadline.ask(&asked, http::ask(&client, &question)).await.map_err(|missing| missing.asking(&asked))?;
     if answer.status == 400 && answer.body.starts_with(b"Client sent an HTTP request to an HTTPS server") {
         return Err(Missing::failed(asked, Kind::Unsupported, "it wants TLS, which the doctor does not speak"));
     }
@@ -106,7 +108,7 @@ async fn connect(endpoint: &str, deadline: Deadline) -> Known<(Engine, Engined)>
         .with_timeout(Duration::from_secs(60));
     let local = endpoint.starts_with("unix://");
     let near = local || ["//127.", "//localhost", "//[::1]"].iter().any(|address| endpoint.contains(address));
-    let engined = Engined { docker, local, near, deadline };
+    let engined = Engined { docker, capped: Some((client, url)), local, near, deadline };
     Ok((Engine { name, version, api }, engined))
 }
 
@@ -121,7 +123,7 @@ async fn connect_pipe(endpoint: &str, deadline: Deadline) -> Known<(Engine, Engi
         version: version.version.unwrap_or_default(),
         api: version.api_version.unwrap_or_default(),
     };
-    Ok((engine, Engined { docker, local: false, near: true, deadline }))
+    Ok((engine, Engined { docker, capped: None, local: false, near: true, deadline }))
 }
 
 /// Reads `Docker/28.1.1 (linux)` and `Libpod/5.4.0 (linux)`.
@@ -165,9 +167,9 @@ impl Engined {
         let inspected = to_inspect(&containers);
         let answers = join_all(inspected.iter().map(|at| self.inspect(&containers.0[*at]))).await;
         for (at, answer) in inspected.iter().zip(answers) {
-            // One that went away meanwhile stays as it was listed, without detail, and the checks say so.
-            if let Ok(answer) = answer {
-                inspected_into(&mut containers.0[*at], &answer);
+            match answer {
+                Ok(answer) => inspected_into(&mut containers.0[*at], &answer),
+                Err(missing) => containers.0[*at].not_inspected = Some(missing),
             }
         }
         let lost: Vec<(usize, String)> = containers
@@ -200,35 +202,51 @@ impl Engined {
     }
 
     async fn list(&self) -> Known<Vec<Container>> {
-        let asked = "GET /containers/json";
         let options = ListContainersOptionsBuilder::new().all(true).build();
-        let answer = self.deadline.ask(asked, async {
-            self.docker.list_containers(Some(options)).await.map_err(|error| failed(asked, &error))
-        });
-        let mut all: Vec<Container> = answer.await?.into_iter().map(listed).collect();
+        let by_bollard = self.docker.list_containers(Some(options));
+        let answer: Vec<ContainerSummary> = self.get("/containers/json?all=true", by_bollard).await?;
+        let mut all: Vec<Container> = answer.into_iter().map(listed).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
     }
 
     async fn inspect(&self, container: &Container) -> Known<ContainerInspectResponse> {
+        let by_bollard = self.docker.inspect_container(&container.id, None::<InspectContainerOptions>);
+        // A name says more than 64 digits.
         let asked = format!("GET /containers/{}/json", container.name);
-        self.deadline
-            .ask(&asked, async {
-                let options: Option<InspectContainerOptions> = None;
-                self.docker.inspect_container(&container.id, options).await.map_err(|error| failed(&asked, &error))
-            })
-            .await
+        let answer = self.get(&format!("/containers/{}/json", container.id), by_bollard).await;
+        answer.map_err(|missing| missing.asking(&asked))
     }
 
     pub(crate) async fn networks(&self) -> Known<Networks> {
-        let asked = "GET /networks";
-        let answer = self.deadline.ask(asked, async {
-            let options: Option<ListNetworksOptions> = None;
-            self.docker.list_networks(options).await.map_err(|error| failed(asked, &error))
-        });
-        let mut all: Vec<Network> = answer.await?.into_iter().map(network).collect();
+        let by_bollard = self.docker.list_networks(None::<ListNetworksOptions>);
+        let answer: Vec<bollard::models::Network> = self.get("/networks", by_bollard).await?;
+        let mut all: Vec<Network> = answer.into_iter().map(network).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Networks(all))
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        by_bollard: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Known<T> {
+        let asked = format!("GET {}", path.split('?').next().unwrap_or(path));
+        let Some((client, base)) = &self.capped else {
+            let answer = async { by_bollard.await.map_err(|error| failed(&asked, &error)) };
+            return self.deadline.ask(&asked, answer).await;
+        };
+        let question = Question::get(format!("{base}{path}"));
+        let answer = self.deadline.ask(&asked, http::ask(client, &question)).await;
+        let answer = answer.map_err(|missing| missing.asking(&asked))?;
+        if answer.status != 200 {
+            let kind = if answer.status == 404 { Kind::NotFound } else { Kind::Status(answer.status) };
+            let said = redact::line(&String::from_utf8_lossy(&answer.body));
+            return Err(Missing::failed(asked, kind, format!("HTTP {}: {said}", answer.status)));
+        }
+        serde_json::from_slice(&answer.body).map_err(|error| {
+            Missing::failed(asked, Kind::Garbage, format!("what came back is not the engine's JSON: {error}"))
+        })
     }
 
     /// The lines of its log that may say why it ended, redacted.
@@ -350,6 +368,7 @@ fn listed(summary: ContainerSummary) -> Container {
             version: label("com.docker.compose.version").unwrap_or_default(),
         }),
         program: program(&[summary.command.unwrap_or_default().as_str()]),
+        not_inspected: None,
         detail: None,
         name,
     }

@@ -110,6 +110,7 @@ pub(crate) fn of_io(kind: io::ErrorKind) -> Kind {
         io::ErrorKind::NotFound => Kind::NotFound,
         io::ErrorKind::PermissionDenied => Kind::Denied,
         io::ErrorKind::TimedOut => Kind::TimedOut,
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => Kind::Garbage,
         _ => Kind::Refused,
     }
 }

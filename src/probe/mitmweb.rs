@@ -128,11 +128,6 @@ fn version(server: &str) -> Option<String> {
     server.strip_prefix("mitmproxy ").map(str::to_owned)
 }
 
-#[derive(Deserialize)]
-struct RawOption {
-    value: Value,
-}
-
 fn options(asked: &str, answer: &Answer, version: Option<&str>, secrets: &Secrets) -> Known<Options> {
     if answer.status == 403 {
         let why = match (version, secrets.web_password.is_some()) {
@@ -148,19 +143,26 @@ fn options(asked: &str, answer: &Answer, version: Option<&str>, secrets: &Secret
     if answer.status != 200 {
         return Err(Missing::failed(asked, Kind::Status(answer.status), format!("HTTP {}", answer.status)));
     }
-    let raw: BTreeMap<String, RawOption> = serde_json::from_slice(&answer.body).map_err(|error| {
+    let raw: BTreeMap<String, Value> = serde_json::from_slice(&answer.body).map_err(|error| {
         Missing::failed(asked, Kind::Garbage, format!("what came back is not mitmweb's options: {error}"))
     })?;
-    let value = |name: &str| raw.get(name).map(|option| &option.value);
+    let value = |name: &str| raw.get(name)?.as_object()?.get("value");
     let Some(mode) = value("mode") else {
-        return Err(Missing::failed(asked, Kind::Garbage, "what came back has no option `mode`"));
+        return Err(Missing::failed(asked, Kind::Garbage, "what came back is not mitmweb's options: it has no `mode`"));
     };
     let text = |name: &str| value(name).and_then(Value::as_str).map(str::to_owned);
     let on = |name: &str| value(name).and_then(Value::as_bool).unwrap_or_default();
     // One string before 9.0, a list since.
-    let modes = match mode {
-        Value::Array(modes) => modes.iter().filter_map(Value::as_str).map(text::without_user_info).collect(),
-        mode => mode.as_str().map(text::without_user_info).into_iter().collect(),
+    let modes: Option<Vec<String>> = match mode {
+        Value::Array(modes) => modes.iter().map(|mode| mode.as_str().map(text::mode_without_user_info)).collect(),
+        mode => mode.as_str().map(|mode| vec![text::mode_without_user_info(mode)]),
+    };
+    let Some(modes) = modes.filter(|modes| !modes.is_empty()) else {
+        return Err(Missing::failed(
+            asked,
+            Kind::Garbage,
+            "what came back is not mitmweb's options: `mode` is neither a text nor a list of texts",
+        ));
     };
     Ok(Options {
         mode: modes,
@@ -212,7 +214,7 @@ fn servers(asked: &str, answer: &Answer) -> Known<Vec<ModeServer>> {
     Ok(servers
         .into_iter()
         .map(|server| ModeServer {
-            full_spec: text::without_user_info(&server.full_spec),
+            full_spec: text::mode_without_user_info(&server.full_spec),
             is_running: server.is_running,
             last_exception: server.last_exception.map(|text| super::redact::line(&text)),
             listen_addrs: server.listen_addrs.iter().filter_map(address).collect(),

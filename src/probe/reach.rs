@@ -92,7 +92,10 @@ impl Looker<'_> {
                     failures.push(format!("{way}: {missing}"));
                     // In its own namespace it was asked at the one place that counts: no other way can do better.
                     let decided = way == Way::Namespace && entered(missing);
-                    last = Some(missing.clone());
+                    // By exec it is the tools of the image that may fail; what was asked over a socket tells more.
+                    if last.is_none() || way != Way::Exec {
+                        last = Some(missing.clone());
+                    }
                     if decided {
                         break;
                     }

@@ -36,53 +36,103 @@ pub(crate) fn first_lines(output: &str) -> String {
 const LONGEST: usize = 400;
 const LEFT_OUT: &str = "<left out>";
 
+/// What the name of a value must contain for the value to be a secret, in lower case.
+const SECRET: &[&str] = &[
+    "token",
+    "passw",
+    "secret",
+    "apikey",
+    "api_key",
+    "api-key",
+    "access_key",
+    "private_key",
+    "credential",
+    "proxyauth",
+];
+/// What makes a secret of all that follows in the line.
+const SECRET_TO_THE_END: &[&str] = &["authorization", "cookie"];
+
 /// One line without values that look like secrets, and not longer than is read.
 pub(crate) fn line(text: &str) -> String {
-    let mut words: Vec<String> = Vec::new();
-    let mut hide_next = false;
-    for word in text.split(' ') {
-        if hide_next && !word.is_empty() {
-            // `Authorization: Bearer x` hides both words.
-            hide_next = matches!(word.to_ascii_lowercase().as_str(), "bearer" | "basic" | "digest");
-            words.push(LEFT_OUT.to_owned());
+    let text = without_user_info(text);
+    let lower = text.to_ascii_lowercase();
+    let mut shown = String::new();
+    let mut at = 0;
+    while let Some((name, to_the_end)) = next_name(&lower, at) {
+        let name_end = name.1 + text[name.1..].find(|c: char| !is_name(c)).unwrap_or(text.len() - name.1);
+        let dashed = text[..name.0].ends_with('-');
+        let Some(value) = value_start(&text[name_end..], dashed).map(|offset| name_end + offset) else {
+            shown.push_str(&text[at..name_end]);
+            at = name_end;
             continue;
-        }
-        let (shown, next) = without_secret(word);
-        hide_next |= next;
-        words.push(shown);
+        };
+        shown.push_str(&text[at..value]);
+        shown.push_str(LEFT_OUT);
+        at = if to_the_end { text.len() } else { value_end(&text, value) };
     }
-    let line = words.join(" ");
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", &line[..end]),
-        None => line,
+    shown.push_str(&text[at..]);
+    match shown.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &shown[..end]),
+        None => shown,
     }
 }
 
-/// A word without its secret, and whether the next word is one.
-fn without_secret(word: &str) -> (String, bool) {
-    let lower = word.to_ascii_lowercase();
-    for name in ["token", "password", "passwd", "secret", "api_key", "apikey", "authorization", "cookie", "proxyauth"] {
-        if let Some(at) = lower.find(name) {
-            let rest = &word[at + name.len()..];
-            match rest.chars().next() {
-                Some('=' | ':') if rest.len() > 1 => {
-                    return (format!("{}{LEFT_OUT}", &word[..=at + name.len()]), false);
-                }
-                Some('=' | ':') => return (word.to_owned(), true),
-                None if word.starts_with('-') => return (word.to_owned(), true),
-                _ => {}
+/// The first name of a secret from `at` on: where it begins and where what makes it one ends.
+fn next_name(lower: &str, at: usize) -> Option<((usize, usize), bool)> {
+    let find = |names: &[&str]| {
+        let found =
+            names.iter().filter_map(|name| lower[at..].find(name).map(|start| (at + start, at + start + name.len())));
+        found.min()
+    };
+    match (find(SECRET), find(SECRET_TO_THE_END)) {
+        (Some(a), Some(b)) if b < a => Some((b, true)),
+        (Some(a), _) => Some((a, false)),
+        (None, Some(b)) => Some((b, true)),
+        (None, None) => None,
+    }
+}
+
+fn is_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '-'
+}
+
+/// Where the value begins after the name: behind `:` or `=` with quotes, brackets and spaces around it, or, after an
+/// option (`--password x`), behind a space. `None` when no value follows.
+fn value_start(after: &str, dashed: bool) -> Option<usize> {
+    let filler = |c: char| c == '"' || c == '\'' || c == '\\' || c == '[' || c == ']' || c.is_whitespace();
+    let sign = after.find(|c: char| !filler(c))?;
+    let rest = match after[sign..].starts_with([':', '=']) {
+        true => sign + 1,
+        false if dashed && after.starts_with(' ') => 0,
+        false => return None,
+    };
+    let value = after[rest..].find(|c: char| !filler(c))?;
+    Some(rest + value)
+}
+
+fn value_end(text: &str, start: usize) -> usize {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '&' | ';' | '}' | ']');
+    start + text[start..].find(ends).unwrap_or(text.len() - start)
+}
+
+/// Drops what stands before `@` in the address of every URL.
+fn without_user_info(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        let authority =
+            after.find(|c: char| c == '/' || c == '?' || c.is_whitespace() || c == '"').unwrap_or(after.len());
+        rest = match after[..authority].rfind('@') {
+            Some(at) => {
+                shown.push_str(LEFT_OUT);
+                &after[at..]
             }
-        }
+            None => after,
+        };
     }
-    // `user:password@` in a URL.
-    if let Some((scheme, rest)) = word.split_once("://")
-        && let Some((user, host)) = rest.split_once('@')
-        && user.contains(':')
-        && !user.contains('/')
-    {
-        return (format!("{scheme}://{LEFT_OUT}@{host}"), false);
-    }
-    (word.to_owned(), false)
+    shown + rest
 }
 
 #[cfg(test)]
@@ -93,13 +143,27 @@ mod tests {
     fn secrets_are_left_out_and_the_rest_stays() {
         for (text, kept) in [
             ("Web server listening at http://0.0.0.0:8081/?token=CANARY", "8081"),
-            ("curl -u x --header Authorization: Bearer CANARY", "--header"),
+            ("curl -v --header Authorization: Bearer CANARY", "--header"),
             ("mitmweb --set web_password=CANARY --mode x", "--mode x"),
             ("dial http://user:CANARY@backend:3000 failed", "@backend:3000 failed"),
             ("--password CANARY next", "next"),
+            ("failed: Cookie: theme=dark; session=CANARY", "failed"),
+            (r#"{"level":"error","password":"CANARY","port":80}"#, "80"),
+            (r#"{"headers":{"Authorization":["Bearer CANARY"]}}"#, "headers"),
+            ("{'authorization': 'Bearer CANARY'}", "authorization"),
+            ("https://CANARY@host/path", "@host/path"),
+            ("AWS_SECRET_ACCESS_KEY=CANARY region=x", "region=x"),
+            ("PASSWORD = CANARY", "PASSWORD"),
         ] {
             let shown = line(text);
             assert!(!shown.contains("CANARY") && shown.contains(kept), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_secrets_stays_as_it_is() {
+        for text in ["a bad token was given", "Error: adapting config using caddyfile: Caddyfile:2", "schön"] {
+            assert_eq!(line(text), text);
         }
     }
 

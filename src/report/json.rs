@@ -1,11 +1,16 @@
 //! JSON: one document, schema version 1.
 
-use super::Report;
+use super::{Report, is_hidden};
 
 pub(crate) fn write(report: &Report) -> String {
-    let mut text = serde_json::to_string_pretty(report).unwrap_or_default();
-    text.push('\n');
-    text
+    let text = serde_json::to_string_pretty(report).unwrap_or_default();
+    // JSON need not escape all that a terminal obeys or does not show, but it may.
+    let mut escaped: String = text
+        .chars()
+        .map(|c| if c != '\n' && is_hidden(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() })
+        .collect();
+    escaped.push('\n');
+    escaped
 }
 
 /// The document of a run that could not start: wrong arguments or files (exit code 2).

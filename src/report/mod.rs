@@ -170,16 +170,18 @@ impl Report {
 /// writing or show nothing. Names, logs and headers come from elsewhere and may hold anything.
 pub(crate) fn shown(text: &str) -> String {
     text.chars()
-        .map(|c| {
-            let invisible =
-                matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-            match c {
-                '\t' => "    ".to_owned(),
-                c if c.is_control() || invisible => c.escape_default().to_string(),
-                c => c.to_string(),
-            }
+        .map(|c| match c {
+            '\t' => "    ".to_owned(),
+            c if is_hidden(c) => c.escape_default().to_string(),
+            c => c.to_string(),
         })
         .collect()
+}
+
+/// A control character, or a mark that turns the direction of writing or shows nothing.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

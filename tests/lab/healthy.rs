@@ -13,6 +13,8 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "healthy-caddy-on-host-network", up: caddy_on_host_network, then: is_healthy },
     Setup { name: "healthy-caddy-process", up: caddy_process, then: is_healthy },
     Setup { name: "healthy-backend-on-host", up: backend_on_host, then: is_healthy },
+    Setup { name: "healthy-backend-at-gateway", up: backend_at_gateway, then: is_healthy },
+    Setup { name: "healthy-mitmproxy-over-host", up: mitmproxy_over_host, then: is_healthy },
     Setup { name: "healthy-shared-namespace", up: shared_namespace, then: is_healthy },
     Setup { name: "healthy-other-names", up: other_names, then: other_names_are_healthy },
     Setup { name: "healthy-two-pairs", up: two_pairs, then: both_pairs_are_healthy },
@@ -102,6 +104,30 @@ fn backend_on_host(lab: &Lab) {
         "http://host.docker.internal:13000",
     );
     lab.caddy("caddy", &format!("--network app-net {}", publish()), &site("mitmproxy:8080"));
+}
+
+/// The backend is on the host, and mitmproxy dials the gateway's address.
+fn backend_at_gateway(lab: &Lab) {
+    lab.network("app-net");
+    lab.host_backend("0.0.0.0", 13000);
+    let gateway = gateway("app-net");
+    lab.mitmweb("mitmproxy", "--network app-net", &format!("http://{gateway}:13000"));
+    lab.caddy("caddy", &format!("--network app-net {}", publish()), &site("mitmproxy:8080"));
+}
+
+fn gateway(network: &str) -> String {
+    docker(&["network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", network]).trim().to_owned()
+}
+
+/// On networks of their own, Caddy reaches mitmproxy over its published port.
+fn mitmproxy_over_host(lab: &Lab) {
+    lab.network("edge-net");
+    lab.network("app-net");
+    lab.backend("backend", "--network app-net");
+    let publish_for_containers = format!("-p {}:18082:8080", gateway("bridge"));
+    lab.mitmweb("mitmproxy", &format!("--network app-net {publish_for_containers}"), "http://backend:3000");
+    let options = format!("--network edge-net {} --add-host host.docker.internal:host-gateway", publish());
+    lab.caddy("caddy", &options, &site("host.docker.internal:18082"));
 }
 
 /// mitmproxy lives in the backend's namespace; Caddy dials the backend's name and mitmproxy's port.
