@@ -59,14 +59,17 @@ pub(crate) async fn gather(request: Request) -> Facts {
             FactId::Host,
         ]);
 
-    let (engine, listeners, processes) =
-        tokio::join!(docker::engine(deadline), blocking(ports::listeners), blocking(process::processes),);
-    let (seen, engined) = engine;
-    let (containers, networks) = match &engined {
-        Some(engined) if wants_parts => tokio::join!(engined.containers(), engined.networks()),
-        Some(_) => (Err(Missing::NotAsked), Err(Missing::NotAsked)),
-        None => (no_engine(&seen), no_engine(&seen)),
+    let engine = async {
+        let (seen, engined) = docker::engine(deadline).await;
+        let (containers, networks) = match &engined {
+            Some(engined) if wants_parts => tokio::join!(engined.containers(), engined.networks()),
+            Some(_) => (Err(Missing::NotAsked), Err(Missing::NotAsked)),
+            None => (no_engine(&seen), no_engine(&seen)),
+        };
+        (seen, engined, containers, networks)
     };
+    let ((seen, engined, containers, networks), listeners, processes) =
+        tokio::join!(engine, blocking(ports::listeners), blocking(process::processes));
     let inside = own_container();
     let here = match containers.as_ref().ok().zip(inside.as_ref()).and_then(|(all, id)| all.by_reference(id)) {
         Some(own) => Place::Container(own.name.clone()),

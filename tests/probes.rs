@@ -544,7 +544,7 @@ fn options_that_are_none_make_what_stands_on_them_unknown() {
         ("not mitmweb's options", Answer::text(200, "null").into()),
         ("not mitmweb's options", Answer::text(200, "[]").into()),
         ("not mitmweb's options", Answer::text(200, r#"{"mode":["regular"]}"#).into()),
-        ("no option `mode`", Answer::text(200, "{}").into()),
+        ("it has no `mode`", Answer::text(200, "{}").into()),
         ("mode", Answer::json(&json!({"mode": {"value": 7}})).into()),
         ("mode", Answer::json(&json!({"mode": {"value": [{"a": 1}]}})).into()),
         ("/options", Answer::half(r#"{"mode":{"#).into()),

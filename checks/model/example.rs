@@ -157,6 +157,5 @@ fn view(place: &str, name: &str, answer: NameAnswer) -> View {
             took_ms: 1,
         }],
         connections,
-        listeners: Some(Ok(Vec::new())),
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Known, Place, host::Listener};
+use crate::model::Place;
 
 /// What was seen from each place that the path goes through.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -60,9 +60,6 @@ pub struct View {
     pub names: Vec<NameSeen>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connections: Vec<ConnectionSeen>,
-    /// Who listens there; not asked of the host, whose listeners are [`crate::model::host::Host`]'s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub listeners: Option<Known<Vec<Listener>>>,
 }
 
 impl View {

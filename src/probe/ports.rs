@@ -1,4 +1,4 @@
-//! Who listens: on the host, and in a container's namespace.
+//! Who listens on this machine.
 
 use std::{
     collections::HashMap,
@@ -41,30 +41,6 @@ pub(crate) fn listeners() -> Known<Vec<Listener>> {
         .collect())
 }
 
-/// The listeners in the namespace of a process.
-///
-/// # Errors
-/// When there is no such process, or this user may not look.
-#[cfg(target_os = "linux")]
-pub(crate) fn listeners_of(pid: u32) -> Known<Vec<Listener>> {
-    let mut all = Vec::new();
-    for file in ["tcp", "tcp6"] {
-        let path = format!("/proc/{pid}/net/{file}");
-        match std::fs::read_to_string(&path) {
-            Ok(text) => all.extend(parse(&text)),
-            Err(_) if file == "tcp6" => {}
-            Err(error) => {
-                return Err(Missing::failed(
-                    format!("reading {path}"),
-                    super::http::of_io(error.kind()),
-                    error.to_string(),
-                ));
-            }
-        }
-    }
-    Ok(all)
-}
-
 /// Adds the owner to the listeners of these ports, as far as this user may see them. It takes some 25 ms.
 pub(crate) fn name_owners(listeners: &mut [Listener], ports: &[u16]) {
     if !listeners.iter().any(|own| ports.contains(&own.port) && own.owner.is_none()) {
@@ -84,7 +60,7 @@ pub(crate) fn name_owners(listeners: &mut [Listener], ports: &[u16]) {
 }
 
 /// Reads `/proc/net/tcp` or `/proc/net/tcp6`: the sockets in state 0A (proc(5)).
-pub(crate) fn parse(table: &str) -> Vec<Listener> {
+fn parse(table: &str) -> Vec<Listener> {
     table
         .lines()
         .filter_map(|line| {

@@ -20,7 +20,6 @@ use super::{
     http,
     names::{self, Files},
     namespace::Namespace,
-    ports,
 };
 
 /// What is to be seen from a place.
@@ -78,7 +77,6 @@ impl Looker<'_> {
             not_better: Vec::new(),
             names: Vec::new(),
             connections: Vec::new(),
-            listeners: None,
         };
         let container = match &wish.place {
             Place::Host => None,
@@ -104,7 +102,7 @@ impl Looker<'_> {
             names::on_host(&wish.names, NAME.min(self.deadline.left())),
             connect_all(&wish.connections, &[])
         );
-        View { place: wish.place, way: Way::Here, not_better: Vec::new(), names, connections, listeners: None }
+        View { place: wish.place, way: Way::Here, not_better: Vec::new(), names, connections }
     }
 
     async fn look_from_namespace(&self, container: &Container, wish: &Wish) -> Known<View> {
@@ -119,10 +117,6 @@ impl Looker<'_> {
         let root = format!("/proc/{}/root/etc", namespace.pid);
         let read = |file: &str| std::fs::read_to_string(format!("{root}/{file}")).unwrap_or_default();
         let files = Files { hosts: read("hosts"), resolv_conf: read("resolv.conf") };
-        #[cfg(target_os = "linux")]
-        let listeners = Some(ports::listeners_of(namespace.pid));
-        #[cfg(not(target_os = "linux"))]
-        let listeners = None;
         let asked = format!("looking from inside {}", container.name);
         let (own, time) = (wish.clone(), NAME.min(self.deadline.left()));
         let (names, connections) = self
@@ -136,14 +130,7 @@ impl Looker<'_> {
                 }),
             )
             .await?;
-        Ok(View {
-            place: wish.place.clone(),
-            way: Way::Namespace,
-            not_better: Vec::new(),
-            names,
-            connections,
-            listeners,
-        })
+        Ok(View { place: wish.place.clone(), way: Way::Namespace, not_better: Vec::new(), names, connections })
     }
 
     async fn look_by_exec(&self, container: &Container, wish: &Wish) -> Known<View> {
@@ -176,7 +163,7 @@ impl Looker<'_> {
     }
 }
 
-/// Prints a line for each question: `name N RC FIRST-LINE`, `connect ADDRESS ANSWER`, then the two tables of sockets. It uses
+/// Prints a line for each question: `name N RC FIRST-LINE`, `connect ADDRESS ANSWER`. It uses
 /// what an image has: getent or python3 for names, python3, bash or nc for connections.
 const SCRIPT: &str = r#"
 PY='import socket,sys
@@ -201,8 +188,6 @@ for address; do
   else answer=unknown; fi
   echo "connect $address $answer"
 done
-cat /proc/net/tcp /proc/net/tcp6 2>/dev/null
-true
 "#;
 
 fn read_output(output: &str, wish: &Wish) -> Option<View> {
@@ -214,7 +199,6 @@ fn read_output(output: &str, wish: &Wish) -> Option<View> {
         not_better: Vec::new(),
         names: Vec::new(),
         connections: Vec::new(),
-        listeners: Some(Ok(ports::parse(output))),
     };
     for line in lines {
         let words: Vec<&str> = line.split_whitespace().collect();
