@@ -1,5 +1,5 @@
 use crate::model::{
-    Action, Apply, Evidence, Finding, Fix, Gap, Missing, Paths, Setup, Verdict,
+    Action, Apply, Evidence, Explains, Finding, Fix, Gap, Missing, Paths, Setup, Verdict,
     docker::{Container, Containers, Detail, Program},
     facts::{Attempt, Kind},
     fix::{self, Change},
@@ -158,7 +158,7 @@ fn ended(container: &Container, detail: &Detail) -> Finding {
         (None, None) => finding,
     };
     match cause.map(|(_, cause)| cause.remedy) {
-        Some(Remedy::RunMitmweb) => finding.fix(run_mitmweb(container, detail)),
+        Some(Remedy::RunMitmweb) => finding.fix(run_mitmweb(container)),
         Some(Remedy::Text(text)) => finding.fix(Fix::new(text, Action::Manual)),
         None if was_stopped(detail) => finding.fix(start(container)),
         None => finding.fix(Fix::new(
@@ -246,7 +246,7 @@ fn cause(line: &str) -> Option<Cause> {
 }
 
 /// The console program's options are mitmweb's as well, so the same command with the other name does.
-fn run_mitmweb(container: &Container, detail: &Detail) -> Fix {
+fn run_mitmweb(container: &Container) -> Fix {
     let title = "run mitmweb, which needs no terminal and has the API that the doctor reads";
     let Some(Program::Mitmproxy(line)) = &container.program else { return Fix::new(title, Action::Manual) };
     if line.modes.is_empty() {
@@ -256,18 +256,17 @@ fn run_mitmweb(container: &Container, detail: &Detail) -> Fix {
     }
     let command = mitmweb_command(line);
     let lines = command.as_ref().map(|command| format!("command: {command}"));
-    if container.compose.is_some() && lines.is_none() {
+    if container.compose.is_some() && lines.is_none() || container.compose.is_none() && !line.first {
         return Fix::new(title, Action::Manual);
     }
     let from = Interface::Mitmproxy.name().to_owned();
     let change = Change::Program { from, to: Interface::Mitmweb.name().to_owned() };
-    let _ = detail;
     fix::recreate(container, title, change, &lines.as_deref().into_iter().collect::<Vec<_>>())
 }
 
 /// The command line written anew; `None` when it has options whose values were not read.
 fn mitmweb_command(line: &CommandLine) -> Option<String> {
-    if !line.other_set.is_empty() {
+    if !line.other_set.is_empty() || line.unread {
         return None;
     }
     let modes = line.modes.iter().map(|mode| format!(" --mode {mode}"));
@@ -288,11 +287,9 @@ fn unhealthy(container: &Container, detail: &Detail) -> Option<Finding> {
         return None;
     }
     let output = health.output.as_str();
-    let tool_missing = ["executable file not found", "not found", "No such file or directory"]
-        .iter()
-        .any(|text| output.contains(text))
-        && !output.contains("404")
-        || matches!(health.exit_code, 126 | 127);
+    let tool_missing = matches!(health.exit_code, 126 | 127)
+        || output.contains("executable file not found")
+        || output.contains("OCI runtime exec failed");
     let refused = output.contains("403");
     let proxy = match &container.program {
         Some(Program::Mitmproxy(line)) => Some(line.listen_port()),
@@ -309,7 +306,7 @@ fn unhealthy(container: &Container, detail: &Detail) -> Option<Finding> {
             format!("{name} works and is called unhealthy: mitmweb answers its health check with 403"),
         )
     } else {
-        Finding::fail([name], format!("{name} runs and fails its own health check"))
+        Finding::fail([name], format!("{name} runs and fails its own health check")).explaining(Explains::Nothing)
     };
     finding = finding.seen("its last probe", last_probe(health.exit_code, output));
     if finding.severity == crate::model::Severity::Warn

@@ -3,10 +3,10 @@ use std::net::IpAddr;
 use crate::model::{
     Action, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Role, Setup, Verdict,
     caddy::Caddies,
-    docker::{Containers, is_user_defined},
+    docker::{Attachment, Containers, Networks, is_user_defined},
     facts::Attempt,
     fix::{ApiAt, Edit},
-    mitmproxy::Mitmproxies,
+    mitmproxy::{Mitmproxies, Mode},
     names::{self, Meaning},
     path::HopKind,
     text,
@@ -31,7 +31,7 @@ check! {
     id: "dns-lookup",
     group: Network,
     after: ["setup-found", "shared-network", "host-docker-internal"],
-    needs: [Setup, Paths, Containers, Attempt<Views>, Attempt<Caddies>, Attempt<Mitmproxies>],
+    needs: [Setup, Paths, Containers, Networks, Attempt<Views>, Attempt<Caddies>, Attempt<Mitmproxies>],
     run: run,
 }
 
@@ -42,6 +42,7 @@ fn run(
     setup: &Setup,
     paths: &Paths,
     containers: &Containers,
+    networks: &Networks,
     views: Result<&Views, &Missing>,
     caddies: Result<&Caddies, &Missing>,
     mitmproxies: Result<&Mitmproxies, &Missing>,
@@ -51,7 +52,7 @@ fn run(
     for (caddy, reason) in &paths.unknown {
         verdict.gaps.push(Gap::about([caddy], format!("which names {caddy} dials is not known: {reason}")));
     }
-    let cases = Cases { setup, containers, caddies: caddies.ok(), mitmproxies: mitmproxies.ok() };
+    let cases = Cases { setup, containers, networks, caddies: caddies.ok(), mitmproxies: mitmproxies.ok() };
     let is_name = |hop: &&Hop| hop.meaning != Meaning::Itself && hop.dial.host.parse::<IpAddr>().is_err();
     let mut asked = 0;
     for hop in paths.relevant().filter(is_name) {
@@ -94,6 +95,7 @@ fn run(
 struct Cases<'c> {
     setup: &'c Setup,
     containers: &'c Containers,
+    networks: &'c Networks,
     caddies: Option<&'c Caddies>,
     mitmproxies: Option<&'c Mitmproxies>,
 }
@@ -112,7 +114,9 @@ impl Cases<'_> {
             }
             NameAnswer::Addresses(ips) => {
                 let meant = self.meant(hop);
-                if !meant.is_empty() && !ips.iter().any(|ip| meant.contains(ip)) {
+                // Inspect tells the IPv4 addresses; others cannot be compared.
+                let comparable = ips.iter().any(|ip| meant.iter().any(|own| own.is_ipv4() == ip.is_ipv4()));
+                if comparable && !ips.iter().any(|ip| meant.contains(ip)) {
                     verdict.findings.push(
                         Finding::fail(
                             [from],
@@ -151,12 +155,22 @@ impl Cases<'_> {
         }
     }
 
-    /// The addresses that the name should have there; empty when inspect does not tell.
+    /// The addresses that the name may have there, on any network of that place; empty when inspect does not tell.
     fn meant(&self, hop: &Hop) -> Vec<IpAddr> {
-        let Meaning::Container { network, .. } = &hop.meaning else { return Vec::new() };
-        let same_name =
-            self.containers.0.iter().filter_map(|own| own.on(network)).filter(|on| on.answers_to(&hop.dial.host));
-        same_name.filter_map(|attached| attached.ip).collect()
+        let (Meaning::Container { .. }, Place::Container(place)) = (&hop.meaning, &hop.place) else {
+            return Vec::new();
+        };
+        let own = self.containers.named(place).map(|own| own.networks.as_slice()).unwrap_or_default();
+        let own: Vec<&Attachment> = own.iter().filter(|attached| is_user_defined(&attached.network)).collect();
+        // On an overlay network a service has a virtual address of its own.
+        if own.iter().any(|attached| self.networks.named(&attached.network).is_some_and(|net| net.driver == "overlay"))
+        {
+            return Vec::new();
+        }
+        let host = hop.dial.host.trim_end_matches('.');
+        let there =
+            own.iter().flat_map(|attached| self.containers.0.iter().filter_map(|other| other.on(&attached.network)));
+        there.filter(|on| on.answers_to(host)).filter_map(|on| on.ip).collect()
     }
 
     /// The place could not be asked; inspect tells what its DNS should answer.
@@ -212,7 +226,8 @@ impl Cases<'_> {
         if names::is_host_alias(name) || matches!(hop.meaning, Meaning::Elsewhere(_)) {
             return finding;
         }
-        let others = names.iter().map(String::as_str).filter(|other| *other != from);
+        let others =
+            names.iter().map(String::as_str).filter(|other| *other != from && !other.eq_ignore_ascii_case(name));
         match (text::nearest(name, others), hop.dial.port) {
             (Some(meant), Some(port)) => {
                 let dial = text::join_port(meant, port);
@@ -228,7 +243,10 @@ impl Cases<'_> {
         let own = self.containers.named(name).map(|own| own.networks.as_slice()).unwrap_or_default();
         let on = own.iter().filter(|attached| is_user_defined(&attached.network));
         let mut names: Vec<String> = on
-            .flat_map(|attached| self.containers.0.iter().filter_map(|other| other.on(&attached.network)))
+            .flat_map(|attached| {
+                let running = self.containers.0.iter().filter(|other| other.runs());
+                running.filter_map(|other| other.on(&attached.network))
+            })
             .flat_map(|attached| attached.names.iter().cloned())
             .filter(|name| !is_short_id(name))
             .collect();
@@ -274,14 +292,25 @@ impl Cases<'_> {
                 let Some(seen) = seen.filter(|seen| seen.options.is_ok()) else {
                     return Fix::new(title, Action::Manual);
                 };
-                let modes: Vec<String> =
-                    seen.modes().0.iter().map(|mode| mode.spec.replace(&hop.dial.to_string(), dial)).collect();
+                let corrected = |mode: Mode| match mode.target {
+                    Some(target) if target.host == hop.dial.host && Some(target.port) == hop.dial.port => {
+                        let listen = mode.spec.rfind('@').map_or("", |at| &mode.spec[at..]);
+                        format!("reverse:{}://{dial}{listen}", target.scheme)
+                    }
+                    _ => mode.spec,
+                };
+                let modes: Vec<String> = seen.modes().0.into_iter().map(corrected).collect();
                 // Before 9.0 the option was one string.
                 let value = match (seen.major_version(), modes.as_slice()) {
                     (Some(..=8), [mode]) => serde_json::json!(mode).to_string(),
                     (_, modes) => serde_json::json!(modes).to_string(),
                 };
-                let action = Action::SetOption { at: ApiAt::of(part, &seen.web), option: "mode", value };
+                let action = Action::SetOption {
+                    at: ApiAt::of(part, &seen.web),
+                    option: "mode",
+                    value,
+                    password: seen.wants_password(),
+                };
                 let text = modes.iter().map(|mode| format!("--mode {mode}")).collect::<Vec<_>>().join(" ");
                 Fix::new(title, action).edit(Edit {
                     file: format!("the command of {}", hop.from),
@@ -296,6 +325,7 @@ impl Cases<'_> {
 /// Whether only a container could have this name, and inspect says that none has it there.
 fn is_for_a_container(hop: &Hop) -> bool {
     match hop.meaning {
+        _ if hop.place == Place::Host => false,
         Meaning::Elsewhere(_) => true,
         Meaning::Unknown => !hop.dial.host.contains('.'),
         _ => false,

@@ -95,8 +95,7 @@ fn none(setup: &Setup, seen: &MitmproxySeen, paths: Option<&Paths>, containers: 
     {
         finding = finding.seen("view_filter", format!("{filter}: only flows that match it are counted and listed"));
     }
-    let paths = paths.map(|paths| &paths.paths);
-    if let Some(path) = path.or_else(|| paths?.first())
+    if let Some(path) = path
         && let Some(command) = curl(path, containers)
     {
         finding = finding.fix(Fix::new(

@@ -134,7 +134,19 @@ fn unknown_name(containers: &Containers, hop: &Hop, view: &View, server: &str) -
         let entry = format!("{name}:host-gateway");
         let line = format!("extra_hosts: [\"{entry}\"]");
         let title = format!("make {place} anew with {name} for the host");
-        finding = finding.fix(fix::recreate(container, title, Change::AddHost { entry }, &[&line]));
+        let sharing: Vec<&str> = containers
+            .0
+            .iter()
+            .filter(|other| other.name != *place && containers.place_of(other) == hop.place)
+            .map(|other| other.name.as_str())
+            .collect();
+        finding = finding.fix(match sharing.as_slice() {
+            [] => fix::recreate(container, title, Change::AddHost { entry }, &[&line]),
+            sharing => Fix::new(
+                format!("{title} (--add-host {entry}), and after it {}, which shares its network", text::list(sharing)),
+                Action::Manual,
+            ),
+        });
     }
     finding
 }
@@ -142,6 +154,15 @@ fn unknown_name(containers: &Containers, hop: &Hop, view: &View, server: &str) -
 fn refused(hop: &Hop, ip: Option<IpAddr>, port: u16, listeners: Option<&[Listener]>, view: &View) -> Finding {
     let (from, gateway) = (&hop.from, ip.map_or_else(|| "the host".to_owned(), |ip| ip.to_string()));
     let at_port: Vec<&Listener> = listeners.unwrap_or_default().iter().filter(|own| own.port == port).collect();
+    let reachable = |own: &&&Listener| own.ip.is_unspecified() || Some(own.ip) == ip;
+    if at_port.iter().any(|own| reachable(&own)) {
+        let summary = format!("a firewall of the host refuses what {from} sends to port {port}");
+        return Finding::fail([from.clone(), format!("port {port}")], summary)
+            .on(hop)
+            .seen("answer", format!("{gateway}:{port} refuses the connection ({})", view.way))
+            .seen("listener", at_port.iter().map(|own| who_listens(own)).collect::<Vec<_>>().join("; "))
+            .fix(Fix::new(format!("let port {port} in from {from}'s network"), Action::Manual));
+    }
     let summary = match at_port.as_slice() {
         [] if listeners.is_some() => format!("nothing listens on port {port} of the host, which {from} dials"),
         [] => format!("the host refuses port {port}, which {from} dials"),
@@ -192,10 +213,13 @@ fn timed_out(
     let Place::Container(place) = &hop.place else { return finding };
     let interface = containers
         .named(place)
-        .and_then(|own| own.networks.first())
+        .and_then(|own| {
+            own.networks.iter().find(|on| on.gateway.is_some() && on.gateway == ip).or(own.networks.first())
+        })
         .and_then(|attached| networks.named(&attached.network))
         .map(|network| network.interface.clone())
         .filter(|interface| !interface.is_empty());
+    let interface = interface.filter(|_| host.is_some_and(|host| host.os == "linux" && host.listeners.is_ok()));
     let sudo = if host.is_some_and(|host| host.root) { "" } else { "sudo " };
     match interface {
         Some(interface) => finding.fix(Fix::new(

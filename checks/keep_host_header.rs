@@ -48,19 +48,25 @@ fn run(setup: &Setup, mitmproxies: &Mitmproxies, paths: Result<&Paths, &Missing>
             verdict.findings.push(misspelt);
         }
         let modes = seen.modes().0;
-        let Some(target) = modes.iter().find_map(|mode| mode.target.as_ref()) else {
+        let rewrites = |target: &&Target| matches!(target.scheme.as_str(), "http" | "https" | "http3");
+        let targets: Vec<&Target> = modes.iter().filter_map(|mode| mode.target.as_ref()).filter(rewrites).collect();
+        if targets.is_empty() {
             verdict
                 .evidence
                 .push(Evidence::new(&part.name, format!("is in mode {}, which rewrites no Host", spec(&modes))));
             continue;
-        };
+        }
         reverse += 1;
         let upstream = paths.ok().and_then(|paths| {
             paths.hops.iter().find(|hop| hop.kind == HopKind::Upstream && hop.to.as_ref() == Some(&part.name))
         });
         let host = paths.ok().and_then(|paths| host_of(paths, &part.name));
         match keeps(seen) {
-            Ok((keeps, how)) => judge(&mut verdict, part, seen, target, keeps, how, host, upstream),
+            Ok((keeps, how)) => {
+                for target in &targets {
+                    judge(&mut verdict, part, seen, target, keeps, how, host, upstream);
+                }
+            }
             Err(missing) => verdict.gaps.push(Gap::about(
                 [&part.name],
                 format!("whether {} keeps the Host is not known: {missing}", part.name),
@@ -85,7 +91,7 @@ fn spec(modes: &[Mode]) -> String {
 fn host_of<'p>(paths: &'p Paths, mitmproxy: &str) -> Option<&'p str> {
     let through =
         |path: &&crate::model::Path| path.hops.iter().any(|at| paths.hops[*at].to.as_deref() == Some(mitmproxy));
-    paths.paths.iter().find(through).map(|path| path.host.as_str())
+    paths.paths.iter().find(through).map(|path| path.host.as_str()).filter(|host| !host.contains(' '))
 }
 
 /// Whether the option is on, and who said so. A mitmweb that was not let in leaves only the command line, and that
@@ -126,7 +132,7 @@ fn judge(
                 .seen("target", format!("{}://{rewritten}", target.scheme))
                 .fix(Fix::new(
                     "switch keep_host_header off for this target",
-                    Action::SetOption { at: ApiAt::of(part, &seen.web), option: OPTION, value: "false".to_owned() },
+                    Action::SetOption { at: ApiAt::of(part, &seen.web), option: OPTION, value: "false".to_owned(), password: seen.wants_password() },
                 )),
         ),
         (true, _) => {
@@ -160,7 +166,12 @@ fn rewrites(
         .seen(OPTION, format!("off, {how}"));
     let lasting = Edit { file: format!("the command of {name}"), language: "sh", text: format!("--set {OPTION}=true") };
     let action = if seen.options.is_ok() {
-        Action::SetOption { at: ApiAt::of(part, &seen.web), option: OPTION, value: "true".to_owned() }
+        Action::SetOption {
+            at: ApiAt::of(part, &seen.web),
+            option: OPTION,
+            value: "true".to_owned(),
+            password: seen.wants_password(),
+        }
     } else {
         Action::Manual
     };

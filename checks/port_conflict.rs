@@ -47,6 +47,7 @@ fn run(
     for container in parts(setup, containers, paths) {
         let wants = wants(containers, container);
         wanted += wants.len();
+        let wants_none = wants.is_empty();
         if container.runs() || container.status == "paused" {
             continue; // it holds its own ports
         }
@@ -56,9 +57,7 @@ fn run(
             .collect();
         if !held.is_empty() {
             verdict.findings.push(conflict(containers, listeners.ok(), paths.ok(), container, &held));
-        } else if let Err(missing) = listeners
-            && port_error(container).is_some()
-        {
+        } else if let (Err(missing), false) = (listeners, wants_none) {
             let reason = format!("who holds its port is not known: {missing}");
             verdict.gaps.push(crate::model::Gap::about([&container.name], reason));
         }
@@ -245,7 +244,11 @@ fn publish_elsewhere(
         .chain(container.ports.iter().filter_map(|port| {
             let old = port.host_port?;
             let new = moved.iter().find(|(from, _)| *from == old).map_or(old, |(_, to)| *to);
-            let ip = if port.host_ip.is_empty() { String::new() } else { format!("{}:", port.host_ip) };
+            let ip = match port.host_ip.as_str() {
+                "" => String::new(),
+                ip if ip.contains(':') => format!("[{ip}]:"),
+                ip => format!("{ip}:"),
+            };
             Some(format!("  - \"{ip}{new}:{}/{}\"", port.container_port, port.protocol))
         }))
         .collect();

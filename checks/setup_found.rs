@@ -1,5 +1,6 @@
 use crate::model::{
-    Action, Asked, Evidence, Finding, Fix, Missing, Role, Setup, Verdict, docker::Containers, facts::Attempt, text,
+    Action, Asked, Evidence, Explains, Finding, Fix, Gap, Missing, Role, Setup, Verdict, docker::Containers,
+    facts::Attempt, text,
 };
 
 check! {
@@ -45,7 +46,11 @@ fn run(setup: &Setup, asked: &Asked, containers: Result<&Containers, &Missing>) 
         (Role::Mitmproxy, "mitmproxy", "--mitmproxy", &asked.mitmproxy, &setup.mitmproxies),
     ];
     for (_, name, flag, wanted, found) in roles {
-        if found.is_empty() {
+        if found.is_empty() && wanted.is_none() && !setup.not_looked.is_empty() {
+            let why: Vec<String> = setup.not_looked.iter().map(ToString::to_string).collect();
+            let reason = format!("no {name} among what could be looked at; {}; name it with {flag}", why.join("; "));
+            verdict.gaps.push(Gap { about: Vec::new(), hop: None, reason });
+        } else if found.is_empty() {
             verdict.findings.push(missing(name, flag, wanted.as_deref(), setup, asked, containers));
         }
     }
@@ -95,7 +100,8 @@ fn missing(
         Some(near) => format!("did you mean {flag} {near}?"),
         None => format!("start {name}; if it is there under another name, say {flag} with its name"),
     };
-    finding.fix(Fix::new(fix, Action::Manual))
+    let explains = if name == "Caddy" { Explains::AllButHops } else { Explains::Everything };
+    finding.explaining(explains).fix(Fix::new(fix, Action::Manual))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::model::{
     facts::Attempt,
     fix::{self, Change, Edit},
     names::Meaning,
+    path::HopKind,
     view::{NameAnswer, Views},
 };
 
@@ -43,6 +44,17 @@ fn run(
     for (caddy, reason) in &paths.unknown {
         verdict.gaps.push(Gap::about([caddy], format!("where {caddy} dials is not known: {reason}")));
     }
+    for caddy in setup.caddies.iter().filter(|_| !setup.mitmproxies.is_empty()) {
+        let mut own = paths.hops.iter().filter(|hop| hop.kind == HopKind::Upstream && hop.from == caddy.name);
+        if !paths.unknown.iter().any(|(name, _)| *name == caddy.name) && !own.any(|hop| hop.relevant) {
+            let reason = format!("no dial of {} is known to lead to mitmproxy", caddy.name);
+            let about = std::iter::once(caddy).chain(&setup.mitmproxies).map(|part| &part.name);
+            verdict.gaps.push(Gap::about(about, reason));
+        }
+    }
+    for host in &paths.lost {
+        verdict.gaps.push(Gap::about(["client"], format!("no route of Caddy is known to proxy the Host {host}")));
+    }
     for hop in paths.relevant() {
         let Place::Container(from) = &hop.place else { continue };
         match &hop.meaning {
@@ -55,7 +67,7 @@ fn run(
                 else {
                     continue;
                 };
-                if resolves(views.ok(), hop, other) {
+                if resolves(views.ok(), hop) {
                     verdict
                         .evidence
                         .push(Evidence::new(hop.id(), "the name resolves there, by a link or an entry in /etc/hosts"));
@@ -88,15 +100,10 @@ fn asked(views: Option<&Views>, hop: &Hop) -> String {
     }
 }
 
-/// Whether the place itself said that the name is an address of that container.
-fn resolves(views: Option<&Views>, hop: &Hop, other: &Container) -> bool {
+/// Whether the place itself said that the name has an address; whose it is, is asked by `dns-lookup`.
+fn resolves(views: Option<&Views>, hop: &Hop) -> bool {
     let seen = views.and_then(|views| views.from(&hop.place)).and_then(|view| view.name(&hop.dial.host));
-    match seen.map(|seen| &seen.answer) {
-        Some(NameAnswer::Addresses(ips)) => {
-            ips.iter().any(|ip| other.networks.iter().any(|attached| attached.ip == Some(*ip)))
-        }
-        _ => false,
-    }
+    matches!(seen.map(|seen| &seen.answer), Some(NameAnswer::Addresses(_)))
 }
 
 fn separate(
@@ -114,7 +121,9 @@ fn separate(
         Place::Container(owner) => containers.named(&owner).unwrap_or(other),
     };
     let first_named = |container: &Container| {
-        container.networks.iter().map(|attached| attached.network.clone()).find(|network| is_user_defined(network))
+        container.networks.iter().map(|attached| attached.network.clone()).find(|network| {
+            is_user_defined(network) && networks.named(network).is_none_or(|network| network.driver == "bridge")
+        })
     };
     let only_default = own
         .networks

@@ -54,7 +54,7 @@ impl Cli {
 
     /// Whether JSON was asked for on a command line that could not be read.
     pub(crate) fn wants_json() -> bool {
-        let words: Vec<String> = std::env::args().collect();
+        let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
         let asked = words.iter().any(|word| word == "--format=json")
             || words.windows(2).any(|pair| pair == ["--format", "json"]);
         asked

@@ -69,17 +69,20 @@ pub(crate) async fn gather(request: Request) -> Facts {
         (seen, engined, containers, networks)
     };
     let ((seen, engined, containers, networks), listeners, processes) =
-        tokio::join!(engine, blocking(ports::listeners), blocking(process::processes));
+        tokio::join!(engine, blocking(deadline, ports::listeners), blocking(deadline, process::processes));
     let inside = own_container();
-    let here = match containers.as_ref().ok().zip(inside.as_ref()).and_then(|(all, id)| all.by_reference(id)) {
-        Some(own) => Place::Container(own.name.clone()),
-        None => Place::Host,
-    };
+    let here =
+        match containers.as_ref().ok().zip(inside.as_ref()).and_then(|(all, id)| Some((all, all.by_reference(id)?))) {
+            Some((all, own)) => all.place_of(own),
+            None => Place::Host,
+        };
+    let is_container =
+        containers.as_ref().ok().zip(inside.as_ref()).is_some_and(|(all, id)| all.by_reference(id).is_some());
     let mut facts = Facts {
         schema: SCHEMA,
         doctor: env!("CARGO_PKG_VERSION").to_owned(),
         elapsed_ms: 0,
-        host: Ok(host(&here, inside, engined.as_ref(), listeners, processes)),
+        host: Ok(host(&here, inside, is_container, engined.as_ref(), listeners, processes)),
         asked: request.asked,
         engine: Ok(seen),
         containers,
@@ -96,10 +99,14 @@ pub(crate) async fn gather(request: Request) -> Facts {
     facts
 }
 
-async fn blocking<T: Send + 'static>(ask: impl FnOnce() -> Known<T> + Send + 'static) -> Known<T> {
-    let ended =
-        |error: tokio::task::JoinError| Missing::failed("looking at this machine", Kind::Garbage, error.to_string());
-    tokio::task::spawn_blocking(ask).await.map_err(ended).and_then(|answer| answer)
+/// Runs what would hold up everything else on a thread of its own, under the deadline.
+pub(crate) async fn blocking<T: Send + 'static>(
+    deadline: Deadline,
+    ask: impl FnOnce() -> Known<T> + Send + 'static,
+) -> Known<T> {
+    let asked = "looking at this machine";
+    let ended = |error: tokio::task::JoinError| Missing::failed(asked, Kind::Garbage, error.to_string());
+    deadline.ask(asked, async { tokio::task::spawn_blocking(ask).await.map_err(ended).and_then(|answer| answer) }).await
 }
 
 fn no_engine<T>(seen: &EngineSeen) -> Known<T> {
@@ -120,28 +127,21 @@ fn own_container() -> Option<String> {
 fn host(
     here: &Place,
     inside: Option<String>,
+    is_container: bool,
     engined: Option<&Engined>,
     listeners: Known<Vec<Listener>>,
     processes: Known<Vec<Process>>,
 ) -> Host {
     // What listens here says nothing about the ports of an engine elsewhere, or of the host around this container.
-    let (listeners, processes) = match (here, engined) {
-        (Place::Container(name), _) => {
-            let why = format!("the doctor runs in container {name}");
-            (Err(ports::unseen(&why)), Err(ports::unseen(&why)))
-        }
-        (Place::Host, Some(engine)) if !engine.near => {
-            (Err(ports::unseen("the engine is on another machine")), processes)
-        }
-        _ => (listeners, processes),
+    let inside = inside.filter(|_| engined.is_some_and(|_| is_container));
+    let in_container = "the doctor runs in a container";
+    let processes = if inside.is_some() { Err(ports::unseen(in_container)) } else { processes };
+    let listeners = match engined {
+        _ if *here != Place::Host => Err(ports::unseen(in_container)),
+        Some(engine) if !engine.near => Err(ports::unseen("the engine is on another machine")),
+        _ => listeners,
     };
-    Host {
-        os: env::consts::OS.to_owned(),
-        inside: inside.filter(|_| *here != Place::Host),
-        root: is_root(),
-        listeners,
-        processes,
-    }
+    Host { os: env::consts::OS.to_owned(), inside, root: is_root(), listeners, processes }
 }
 
 #[cfg(target_os = "linux")]
@@ -182,7 +182,7 @@ async fn look(facts: &mut Facts, here: &Place, engined: Option<&Engined>, deadli
     let ports = ports_of_interest(facts, &setup, &paths);
     let others = async { if lacks_part { docker::other_engines(deadline).await } else { Vec::new() } };
     let listeners = facts.host.as_ref().ok().and_then(|host| host.listeners.as_ref().ok()).cloned();
-    let owners = blocking(move || {
+    let owners = blocking(deadline, move || {
         let mut listeners = listeners.unwrap_or_default();
         ports::name_owners(&mut listeners, &ports);
         Ok(listeners)

@@ -75,7 +75,12 @@ struct Judged {
 
 fn run(check: &'static Check, context: &Context) -> Judged {
     let start = Instant::now();
-    let (verdict, broken) = match catch_unwind(AssertUnwindSafe(|| (check.run)(context))) {
+    // A check that breaks is reported as a row of its own; the default message would only be noise.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let judged = catch_unwind(AssertUnwindSafe(|| (check.run)(context)));
+    std::panic::set_hook(hook);
+    let (verdict, broken) = match judged {
         Ok(verdict) => (verdict, None),
         Err(panic) => {
             let words = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -250,7 +255,12 @@ fn without_caddys_config(
         (target.from.clone(), target.from.clone()),
         (target.ends()[1].clone(), target.leads_to()),
     ];
-    Some(drawn("where Caddy dials is not known".to_owned(), &nodes, &[None, None, Some(target.id())], rows))
+    let words = if paths.unknown.is_empty() {
+        "no dial of Caddy is known to lead there"
+    } else {
+        "where Caddy dials is not known"
+    };
+    Some(drawn(words.to_owned(), &nodes, &[None, None, Some(target.id())], rows))
 }
 
 /// `ids` names the hop before each node but the first, where it is one that checks speak of.

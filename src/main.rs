@@ -39,17 +39,22 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    // A check that breaks is reported as a row of its own, so the default message would only be noise.
-    std::panic::set_hook(Box::new(|_| {}));
     let format = match &cli.command {
         None => cli.check.output.format,
         Some(Command::Check(check)) => check.output.format,
         Some(Command::Demo { output, .. }) => output.format,
         Some(_) => Format::Text,
     };
-    match run(cli) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
+    match std::panic::catch_unwind(|| run(cli)) {
+        Ok(Ok(code)) => ExitCode::from(code),
+        // The default message of the panic is on standard error.
+        Err(_) => {
+            if format == Format::Json {
+                print(&json::error("the doctor itself broke, which is a bug; please report it"));
+            }
+            ExitCode::from(3)
+        }
+        Ok(Err(error)) => {
             if format == Format::Json {
                 print(&json::error(&error.to_string()));
             }
@@ -171,15 +176,19 @@ fn written(report: &Report, format: Format, styles: &Styles) -> String {
 /// Writes beside and renames, so that nothing half-written is left.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let unwritable = |source: io::Error| Error::Unwritable { path: path.to_owned(), source };
-    // A pipe or a device is written as it is.
-    if fs::metadata(path).is_ok_and(|own| !own.is_file()) {
+    // A pipe, a device or a link is written as it is.
+    if fs::symlink_metadata(path).is_ok_and(|own| !own.is_file()) {
         return fs::write(path, bytes).map_err(unwritable);
     }
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.tmp", std::process::id()));
     let beside = Path::new(&beside);
-    fs::write(beside, bytes).and_then(|()| fs::rename(beside, path)).map_err(|source| {
-        let _ = fs::remove_file(beside);
+    let written =
+        fs::OpenOptions::new().write(true).create_new(true).open(beside).and_then(|mut file| file.write_all(bytes));
+    written.and_then(|()| fs::rename(beside, path)).map_err(|source| {
+        if source.kind() != io::ErrorKind::AlreadyExists {
+            let _ = fs::remove_file(beside);
+        }
         unwritable(source)
     })
 }

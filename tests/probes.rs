@@ -484,7 +484,8 @@ fn a_config_that_is_null_or_empty_is_known_to_be_empty() {
     for body in ["null", "{}", r#"{"apps":null}"#, r#"{"apps":{"http":{"servers":null}}}"#, "null\n"] {
         let (_running, report) = with_admin(Answer::text(200, body));
         assert_eq!(report.value["setup"]["caddy"][0]["admin"], "http://127.0.0.1:2019", "{body}");
-        assert_eq!(report.with_status("unknown"), [] as [&str; 0], "{body}: {report}");
+        assert_says(&report, "shared-network", &["unknown", "no dial of caddy is known to lead to mitmproxy"]);
+        assert_eq!(report.with_status("unknown"), ["shared-network"], "{body}: {report}");
     }
 }
 

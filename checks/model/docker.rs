@@ -75,13 +75,15 @@ impl Containers {
     /// The place that a container is really in; itself, when the owner of its namespace is gone.
     #[must_use]
     pub fn place_of(&self, container: &Container) -> Place {
-        match container.network_mode.as_str() {
-            "host" => Place::Host,
-            mode => match mode.strip_prefix("container:").and_then(|owner| self.by_reference(owner)) {
-                Some(owner) if owner.name != container.name => self.place_of(owner),
-                _ => Place::Container(container.name.clone()),
-            },
+        let mut owner = container;
+        // No chain is longer than there are containers; one that goes in a circle is no engine's.
+        for _ in 0..self.0.len() {
+            match owner.network_mode.strip_prefix("container:").and_then(|owner| self.by_reference(owner)) {
+                Some(next) => owner = next,
+                None => break,
+            }
         }
+        if owner.network_mode == "host" { Place::Host } else { Place::Container(owner.name.clone()) }
     }
 
     /// The container that has this address on one of its networks, with that attachment.
@@ -231,6 +233,9 @@ pub struct Detail {
     /// The process id on the engine's machine; 0 when it does not run.
     #[serde(default)]
     pub pid: u32,
+    /// `runc`, `crun`, `runsc`, ...
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub runtime: String,
     #[serde(default)]
     pub tty: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -329,5 +334,5 @@ pub struct Network {
 /// Whether container names resolve on it: the engine's DNS serves user-defined networks only.
 #[must_use]
 pub fn is_user_defined(network: &str) -> bool {
-    !matches!(network, "bridge" | "host" | "none" | "default")
+    !matches!(network, "bridge" | "host" | "none" | "default" | "podman")
 }

@@ -12,6 +12,16 @@ pub enum Severity {
     Fail,
 }
 
+/// What can follow from a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Explains {
+    Everything,
+    /// That there is no Caddy explains what could not be looked at, and not what was seen behind it.
+    AllButHops,
+    /// That something fails its own health check may itself be what follows.
+    Nothing,
+}
+
 /// Something observed, for the reader to see with his own eyes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -29,6 +39,7 @@ impl Evidence {
 #[derive(Debug, PartialEq)]
 pub struct Finding {
     pub severity: Severity,
+    pub explains: Explains,
     /// The parties: containers, processes, `port 8081`.
     pub about: Vec<String>,
     /// The hop of the path on which it happens ([`Hop::id`]), where it is one.
@@ -42,6 +53,7 @@ impl Finding {
     pub fn fail<S: Into<String>>(about: impl IntoIterator<Item = S>, summary: impl Into<String>) -> Self {
         Self {
             severity: Severity::Fail,
+            explains: Explains::Everything,
             about: about.into_iter().map(Into::into).collect(),
             hop: None,
             summary: summary.into(),
@@ -67,6 +79,12 @@ impl Finding {
     }
 
     #[must_use]
+    pub fn explaining(mut self, explains: Explains) -> Self {
+        self.explains = explains;
+        self
+    }
+
+    #[must_use]
     pub fn seen(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
         self.evidence.push(Evidence::new(label, value));
         self
@@ -81,11 +99,15 @@ impl Finding {
     /// Whether this failure can explain something about `about` on `hop`.
     ///
     /// Two findings that are each about one hop are related when it is the same hop; else when they share a party.
-    /// A failure about nobody in particular (no engine, no Caddy) explains everything.
+    /// A failure about nobody in particular (no engine, no mitmproxy) explains everything.
     #[must_use]
     pub fn touches(&self, about: &[String], hop: Option<&str>) -> bool {
+        if self.explains == Explains::Nothing {
+            return false;
+        }
         match (self.hop.as_deref(), hop) {
             (Some(mine), Some(theirs)) => mine == theirs,
+            (None, Some(_)) if self.explains == Explains::AllButHops => false,
             _ => self.about.is_empty() || self.about.iter().any(|party| about.contains(party)),
         }
     }

@@ -78,11 +78,13 @@ pub enum Action {
     },
     /// Makes a container anew, with changes. The old one is kept, renamed, until the new one runs.
     Recreate(Box<Recreate>),
-    /// Sets an option of a running mitmweb; it is lost with the next restart.
+    /// Sets an option of a running mitmweb; it is lost with the next restart. From 11.1.2 on mitmweb wants its password, which
+    /// the command takes from `DOCTOR_WEB_PASSWORD`.
     SetOption {
         at: ApiAt,
         option: &'static str,
         value: String,
+        password: bool,
     },
     /// Sets a dial in the config of a running Caddy; a Caddy that is started from a Caddyfile forgets it with a restart.
     SetDial {
@@ -138,10 +140,6 @@ pub enum Change {
     Publish {
         ports: Vec<(u16, u16)>,
     },
-    /// The namespace that it shares.
-    Network {
-        mode: String,
-    },
     /// The first word of its command, old and new.
     Program {
         from: String,
@@ -157,7 +155,10 @@ impl Recreate {
     /// `None` when the container was not inspected.
     #[must_use]
     pub fn of(container: &Container, change: Change) -> Option<Self> {
-        let recipe = container.detail.as_ref()?.recipe.clone();
+        let mut recipe = container.detail.as_ref()?.recipe.clone();
+        if matches!(change, Change::HealthCheck { .. }) {
+            recipe.not_carried.retain(|what| what != "health check");
+        }
         Some(Self { container: container.name.clone(), image: container.image.clone(), recipe, change })
     }
 }
@@ -195,7 +196,7 @@ impl Action {
                 vec![format!("docker stop {}", shell(stop)), format!("docker start {}", shell(start))]
             }
             Self::Recreate(recreate) => recreate.commands(),
-            Self::SetOption { at, option, value } => vec![set_option(at, option, value)],
+            Self::SetOption { at, option, value, password } => vec![set_option(at, option, value, *password)],
             Self::SetDial { at, config_path, dial } => vec![set_dial(at, config_path, dial)],
             Self::Command { command, .. } => vec![command.clone()],
             Self::Manual => Vec::new(),
@@ -210,21 +211,30 @@ fn connect(network: &str, container: &str, aliases: &[String]) -> String {
 
 /// Writes go with a cross-site token that the sender makes up; the cookie has another name from 12.2.3 on. The
 /// mitmproxy image has python3 and no curl.
-fn set_option(at: &ApiAt, option: &str, value: &str) -> String {
+fn set_option(at: &ApiAt, option: &str, value: &str, password: bool) -> String {
     match at {
         ApiAt::Here(url) => format!(
-            "curl -fsS -X PUT {url}/options -H 'Content-Type: application/json' -H 'X-XSRFToken: doctor' \
+            "curl -fsS -X PUT {url}/options{} -H 'Content-Type: application/json' -H 'X-XSRFToken: doctor' \
              -H 'Cookie: _xsrf=doctor; _mitmproxy_xsrf=doctor' -d {}",
+            if password { "?token=\"$DOCTOR_WEB_PASSWORD\"" } else { "" },
             shell(&format!("{{\"{option}\": {value}}}"))
         ),
         ApiAt::Inside { container, url } => {
             let body = serde_json::json!(format!("{{\"{option}\": {value}}}"));
+            let (import, token, pass) = match password {
+                true => (
+                    "import os, urllib.parse as p, urllib.request as u",
+                    " + \"?token=\" + p.quote(os.environ[\"DOCTOR_WEB_PASSWORD\"])",
+                    "-e DOCTOR_WEB_PASSWORD ",
+                ),
+                false => ("import urllib.request as u", "", ""),
+            };
             let script = format!(
-                "import urllib.request as u; u.build_opener(u.ProxyHandler({{}})).open(u.Request(\"{url}/options\", {body}.encode(), \
+                "{import}; u.build_opener(u.ProxyHandler({{}})).open(u.Request(\"{url}/options\"{token}, {body}.encode(), \
                  {{\"Content-Type\": \"application/json\", \"X-XSRFToken\": \"doctor\", \
                  \"Cookie\": \"_xsrf=doctor; _mitmproxy_xsrf=doctor\"}}, method=\"PUT\"))"
             );
-            format!("docker exec {} python3 -c {}", shell(container), shell(&script))
+            format!("docker exec {pass}{} python3 -c {}", shell(container), shell(&script))
         }
     }
 }
@@ -245,73 +255,62 @@ fn set_dial(at: &ApiAt, config_path: &str, dial: &str) -> String {
 }
 
 impl Recreate {
-    /// Stops and renames the old container, runs the new one, and removes the old one when the new one runs; puts it
-    /// back when it does not. Environment, labels and arguments are taken from the old one when the commands run, so
-    /// no value of theirs is printed.
+    /// Renames and stops the old container, runs a new one, and removes the old one when the new one runs; puts it back
+    /// when it does not. Nothing is done when the new name for the old one is taken. Environment, labels and arguments
+    /// are taken from the old container when the command runs, over a folder that only this user may read, so no value of
+    /// theirs is printed.
     fn commands(&self) -> Vec<String> {
         if !self.recipe.not_carried.is_empty() {
             return Vec::new();
         }
         let name = shell(&self.container);
         let old = shell(&format!("{}-before", self.container));
-        let env = shell(&format!("{}.env", self.container));
         let inspect = |template: &str| format!("docker inspect -f '{template}' {old}");
 
-        let mut commands = vec![
-            format!("docker stop {name}"),
-            format!("docker rename {name} {old}"),
-            format!("(umask 077; {} > {env})", inspect("{{range .Config.Env}}{{println .}}{{end}}")),
+        let mut steps = vec![
+            format!("docker stop {old}"),
+            format!("{} > \"$d/env\"", inspect("{{range .Config.Env}}{{println .}}{{end}}")),
         ];
-        let mut run = vec![format!("docker create --name {name} --env-file {env}")];
+        let mut create = vec![format!("docker create --name {name} --env-file \"$d/env\"")];
         if self.recipe.has_labels {
-            let labels = shell(&format!("{}.labels", self.container));
-            commands.push(format!(
-                "(umask 077; {} > {labels})",
-                inspect("{{range $k, $v := .Config.Labels}}{{println (printf \"%s=%s\" $k $v)}}{{end}}")
-            ));
-            run.push(format!("--label-file {labels}"));
+            let labels = "{{range $k, $v := .Config.Labels}}{{println (printf \"%s=%s\" $k $v)}}{{end}}";
+            steps.push(format!("{} > \"$d/labels\"", inspect(labels)));
+            create.push("--label-file \"$d/labels\"".to_owned());
         }
-        run.extend(
-            self.options().iter().map(|words| words.iter().map(|word| shell(word)).collect::<Vec<_>>().join(" ")),
-        );
+        let words = |words: &Vec<String>| words.iter().map(|word| shell(word)).collect::<Vec<_>>().join(" ");
+        create.extend(self.options().iter().map(words));
         match &self.change {
-            Change::HealthCheck { command } => run.push(format!("--health-cmd {}", shell(command))),
+            Change::HealthCheck { command } => create.push(format!("--health-cmd {}", shell(command))),
             _ if self.recipe.shell_health_check => {
-                run.push(format!("--health-cmd \"$({})\"", inspect("{{index .Config.Healthcheck.Test 1}}")));
+                create.push(format!("--health-cmd \"$({})\"", inspect("{{index .Config.Healthcheck.Test 1}}")));
             }
             _ => {}
         }
         if self.recipe.entrypoint_words > 0 {
-            run.push(format!("--entrypoint \"$({})\"", inspect("{{index .Config.Entrypoint 0}}")));
+            create.push(format!("--entrypoint \"$({})\"", inspect("{{index .Config.Entrypoint 0}}")));
         }
-        run.push(shell(&self.image));
-        let run = run.join(" ");
-        commands.push(match self.arguments() {
+        create.push(shell(&self.image));
+        let create = create.join(" ");
+        steps.push(match self.arguments() {
             Some(arguments) => {
                 let renamed = match &self.change {
                     Change::Program { from, to } => format!(" | sed '1s/^{from}$/{to}/'"),
                     _ => String::new(),
                 };
-                format!("{}{renamed} | tr '\\n' '\\0' | xargs -0 {run}", inspect(&arguments))
+                format!("{}{renamed} | tr '\\n' '\\0' | xargs -0 {create}", inspect(&arguments))
             }
-            None => run,
+            None => create,
         });
-        for (network, aliases) in &self.recipe.more_networks {
-            commands.push(connect(network, &self.container, aliases));
-        }
-        let runs = format!(
-            "docker start {name} && sleep 2 && docker inspect -f '{{{{.State.Running}}}}' {name} | grep -q true"
-        );
-        commands.push(format!(
-            "if {runs}; then docker rm {old}; else docker rm -f {name}; docker rename {old} {name}; docker start {name}; fi"
-        ));
-        let labels = if self.recipe.has_labels {
-            format!(" {}", shell(&format!("{}.labels", self.container)))
-        } else {
-            String::new()
-        };
-        commands.push(format!("rm {env}{labels}"));
-        commands
+        let networks = self.recipe.more_networks.iter();
+        steps.extend(networks.map(|(network, aliases)| connect(network, &self.container, aliases)));
+        steps.push(format!("docker start {name} && sleep 2"));
+        steps.push(format!("docker inspect -f '{{{{.State.Running}}}}' {name} | grep -q true"));
+        steps.push(format!("docker rm {old}"));
+        let steps = steps.join(" &&\n  ");
+        vec![format!(
+            "d=$(mktemp -d) && docker rename {name} {old} && {{\n  {steps} ||\n  {{ docker rm -f {name}; docker rename {old} {name}; \
+             docker start {name}; false; }}\n}}; rm -r \"$d\""
+        )]
     }
 
     /// The template that prints every argument on a line of its own: of the entry point all but the first word, then
@@ -336,10 +335,6 @@ impl Recreate {
         let mut options = self.recipe.options.clone();
         match &self.change {
             Change::AddHost { entry } => options.push(vec!["--add-host".to_owned(), entry.clone()]),
-            Change::Network { mode } => {
-                options.retain(|words| words[0] != "--network");
-                options.push(vec!["--network".to_owned(), mode.clone()]);
-            }
             Change::Publish { ports } => {
                 for words in options.iter_mut().filter(|words| words[0] == "-p") {
                     for (old, new) in ports {
@@ -387,10 +382,15 @@ pub fn compose_override(container: &Container, lines: &[&str]) -> Option<(Edit, 
     let is_v1 = compose.version.starts_with("1.");
     let version = if is_v1 { "version: \"3\"\n" } else { "" };
     let text: Vec<String> = version.lines().chain(service.lines()).map(shell).collect();
+    // Relative paths in the files mean this folder, which need not be the one that the first file is in.
+    let directory = match compose.working_dir.as_str() {
+        "" => String::new(),
+        own => format!("--project-directory {} ", shell(own)),
+    };
     let others = compose.files.iter().filter(|own| **own != file);
     let files: String = others.chain([&file]).map(|file| format!("-f {} ", shell(file))).collect();
     let command = format!(
-        "printf '%s\\n' {} > {} && {} -p {} {files}up -d --no-deps {}",
+        "printf '%s\\n' {} > {} && {} -p {} {directory}{files}up -d --no-deps {}",
         text.join(" "),
         shell(&file),
         if is_v1 { "docker-compose" } else { "docker compose" },
@@ -446,7 +446,7 @@ mod tests {
         let commands = fix.action.commands().join("\n");
         assert!(commands.contains("-p 127.0.0.1:9081:8081/tcp"), "{commands}");
         assert!(commands.contains("docker rename 'my app' 'my app-before'"), "{commands}");
-        assert!(commands.contains("--env-file 'my app.env'"), "{commands}");
+        assert!(!commands.contains("canary"), "{commands}");
         assert_eq!(fix.action.apply(), Apply::Disruptive);
     }
 
@@ -473,7 +473,7 @@ mod tests {
         assert_eq!(fix.edits[0].file, "/srv/app/compose.yml");
         assert_eq!(fix.edits[0].text, "services:\n  mitmproxy:\n    extra_hosts: [\"a:b\"]\n");
         assert!(fix.action.commands()[0].ends_with(
-            "docker compose -p app -f /srv/app/compose.yml -f /srv/app/compose.doctor-mitmproxy-extra_hosts.yml up -d --no-deps mitmproxy"
+            "docker compose -p app --project-directory /srv/app -f /srv/app/compose.yml -f /srv/app/compose.doctor-mitmproxy-extra_hosts.yml up -d --no-deps mitmproxy"
         ));
     }
 
@@ -497,7 +497,7 @@ mod tests {
     #[test]
     fn options_are_set_with_a_token_of_ones_own() {
         let at = ApiAt::Here("http://127.0.0.1:8081".into());
-        let command = set_option(&at, "keep_host_header", "true");
+        let command = set_option(&at, "keep_host_header", "true", false);
         assert!(command.ends_with(r#"-d '{"keep_host_header": true}'"#), "{command}");
     }
 }

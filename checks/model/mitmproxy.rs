@@ -74,6 +74,17 @@ pub struct CommandLine {
     /// Names after `--set` that are none of the options that checks use; their values are not kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_set: Vec<String>,
+    /// Whether it has options that are not read at all.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unread: bool,
+    /// Whether the program is the first word behind an entry point, not inside a shell's line.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub first: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Options whose values are kept.
@@ -96,7 +107,10 @@ impl CommandLine {
     /// programs: `docker-entrypoint.sh mitmweb ...`, `sh -c "mitmweb ..."` and `python3 /usr/bin/mitmweb ...` are found.
     pub fn read<S: AsRef<str>>(words: &[S]) -> Option<Self> {
         let words: Vec<&str> = words.iter().flat_map(|word| shell_words(word.as_ref())).collect();
-        let (start, interface) = words.iter().take(16).enumerate().find_map(|(at, word)| {
+        let (start, interface) = words.iter().enumerate().take(64).find_map(|(at, word)| {
+            if !text::is_command(&words, at) {
+                return None;
+            }
             let interface = match text::base_name(word) {
                 "mitmweb" => Interface::Mitmweb,
                 "mitmdump" => Interface::Mitmdump,
@@ -105,12 +119,17 @@ impl CommandLine {
             };
             Some((at, interface))
         })?;
-        let mut line = Self { interface, ..Self::default() };
+        let first = start == 0 || start == 1 && text::base_name(words[0]).contains("entrypoint");
+        let mut line = Self { interface, first, ..Self::default() };
         let mut rest = words[start + 1..].iter().copied();
         while let Some(word) = rest.next() {
             let (flag, inline) = match word.split_once('=') {
                 Some((flag, value)) if flag.starts_with("--") => (flag, Some(value)),
-                _ => (word, None),
+                // `-p8080`, `-mreverse:...`
+                _ => match ["-m", "-p"].into_iter().find(|short| word.starts_with(short) && word.len() > 2) {
+                    Some(short) => (short, Some(word[2..].trim_start_matches('='))),
+                    None => (word, None),
+                },
             };
             let option = match flag {
                 "--mode" | "-m" => "mode",
@@ -123,7 +142,10 @@ impl CommandLine {
                     line.set.insert("ssl_insecure".to_owned(), "true".to_owned());
                     continue;
                 }
-                _ => continue,
+                _ => {
+                    line.unread |= word.starts_with('-');
+                    continue;
+                }
             };
             let Some(value) = inline.or_else(|| rest.next()) else { break };
             match option {
@@ -226,6 +248,13 @@ impl MitmproxySeen {
         modes.iter().map(|spec| Mode::read(spec, default_port, self.major_version())).collect()
     }
 
+    /// Whether its API wants a password: from 11.1.2 on, always.
+    #[must_use]
+    pub fn wants_password(&self) -> bool {
+        let parts = self.version.as_deref().unwrap_or_default().split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        parts.collect::<Vec<_>>() >= vec![11, 1, 2]
+    }
+
     /// `10` of `10.4.2`.
     #[must_use]
     pub fn major_version(&self) -> Option<u32> {
@@ -307,7 +336,18 @@ mod tests {
             assert_eq!(line.modes, ["reverse:http://b:3000"]);
             assert!(line.is_set("keep_host_header"), "{words:?}");
         }
-        assert_eq!(CommandLine::read(&["python3", "echo.py"]), None);
+        let line = CommandLine::read(&["mitmdump", "-mreverse:http://b:3000", "-p9090"]).unwrap();
+        assert_eq!((line.modes[0].as_str(), line.listen_port()), ("reverse:http://b:3000", 9090));
+        assert_eq!(CommandLine::read(&["gosu", "mitmproxy", "mitmweb"]).unwrap().interface, Interface::Mitmweb);
+        for other in [
+            &["python3", "echo.py"][..],
+            &["ping", "mitmproxy"],
+            &["sh", "-c", "until nc -z mitmproxy 8081; do sleep 1; done; exec caddy run"],
+            &["app", "--upstream", "mitmproxy"],
+            &["tail", "-f", "/var/log/mitmproxy"],
+        ] {
+            assert_eq!(CommandLine::read(other), None, "{other:?}");
+        }
     }
 
     #[test]

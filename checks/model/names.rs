@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::model::{
     Place,
-    docker::{Containers, Networks, is_user_defined},
+    docker::{Container, Containers, Networks, is_user_defined},
 };
 
 /// Names by which container engines offer the machine they run on.
@@ -68,16 +68,19 @@ pub fn meaning(containers: &Containers, networks: &Networks, place: &Place, host
     }
     let own_networks = here.map(|own| own.networks.as_slice()).unwrap_or_default();
     for attached in own_networks.iter().filter(|attached| is_user_defined(&attached.network)) {
-        let found = containers.0.iter().find(|other| {
-            other.on(&attached.network).is_some_and(|there| there.answers_to(host))
-                || other.name == host && other.on(&attached.network).is_some()
-        });
+        // Several may share an alias; one that does not run is not answered.
+        let here = |other: &&Container| other.on(&attached.network).is_some_and(|there| there.answers_to(host));
+        let found = containers.0.iter().filter(here).min_by_key(|other| !other.runs());
         if let Some(found) = found {
             return Meaning::Container { name: found.name.clone(), network: attached.network.clone() };
         }
     }
     let elsewhere: Vec<String> =
         containers.0.iter().filter(|other| other.answers_to(host)).map(|other| other.name.clone()).collect();
+    // Names with a dot are the outside's; that some container has one for an alias on a foreign network means nothing here.
+    if host.contains('.') && !containers.0.iter().any(|other| other.name == host) {
+        return Meaning::Unknown;
+    }
     if elsewhere.is_empty() { Meaning::Unknown } else { Meaning::Elsewhere(elsewhere) }
 }
 

@@ -22,6 +22,8 @@ pub struct Paths {
     pub hops: Vec<Hop>,
     /// Caddys whose config could not be read, with the reason: nothing is known of their hops.
     pub unknown: Vec<(String, String)>,
+    /// Hosts that were asked for and that no route proxies anywhere.
+    pub lost: Vec<String>,
 }
 
 impl Paths {
@@ -213,8 +215,16 @@ pub enum End<'c> {
 /// The flag says whether it certainly ends there.
 #[must_use]
 pub fn ends<'c>(server: &'c Server, host: &str) -> Vec<(End<'c>, bool)> {
-    let mut walk =
-        Walk { server, host, ends: Vec::new(), groups: BTreeSet::new(), certain: true, sets_host: None, depth: 0 };
+    let mut walk = Walk {
+        server,
+        host,
+        ends: Vec::new(),
+        groups: BTreeSet::new(),
+        certain: true,
+        sets_host: None,
+        depth: 0,
+        steps: 0,
+    };
     if !walk.routes(&server.routes) {
         let certain = walk.certain;
         walk.ends.push((End::Nothing, certain));
@@ -233,6 +243,8 @@ struct Walk<'c, 'h> {
     sets_host: Option<&'c str>,
     /// Of nested subroutes and invocations; a named route may invoke itself.
     depth: u32,
+    /// Handlers that were run; a named route that invokes itself twice would have no end.
+    steps: u32,
 }
 
 impl<'c> Walk<'c, '_> {
@@ -270,6 +282,11 @@ impl<'c> Walk<'c, '_> {
 
     fn handlers(&mut self, handlers: &'c [Handler]) -> bool {
         for handler in handlers {
+            self.steps += 1;
+            if self.steps > MOST_STEPS {
+                self.certain = false;
+                return false;
+            }
             let nested = match handler.handler.as_str() {
                 "reverse_proxy" => {
                     self.ends.push((End::Proxy(handler, self.sets_host), self.certain));
@@ -361,6 +378,8 @@ fn host_matches(pattern: &str, host: &str) -> Option<bool> {
 
 /// The host that stands for every Host that no matcher names.
 const ANY_HOST: &str = "any other Host";
+/// How many handlers are followed for one Host.
+const MOST_STEPS: u32 = 100_000;
 /// How many Hosts are followed when none was asked for; a config may name thousands.
 const MOST_HOSTS: usize = 8;
 
@@ -389,6 +408,11 @@ pub fn find(facts: &Facts, setup: &Setup) -> Paths {
     for mitmproxy in &setup.mitmproxies {
         finder.targets(mitmproxy, &mut paths.hops);
     }
+    if paths.unknown.is_empty() {
+        let lost = facts.asked.hosts.iter().map(|host| without_port(host));
+        paths.lost =
+            lost.filter(|host| !paths.paths.iter().any(|path| path.host == *host)).map(str::to_owned).collect();
+    }
     let (upstreams, targets) = paths.hops.split_at(first_target);
     for path in &mut paths.paths {
         let Some(upstream) = path.hops.first().map(|at| &upstreams[*at]) else { continue };
@@ -397,24 +421,37 @@ pub fn find(facts: &Facts, setup: &Setup) -> Paths {
             .position(|target| Some(&target.from) == upstream.to.as_ref() && finder.listens(target, upstream));
         path.hops.extend(target.map(|at| first_target + at));
     }
-    mark_relevant(&mut paths);
+    mark_relevant(&mut paths, &finder);
     paths
 }
 
-/// A dial that nobody answers to is relevant when it could be the one that was meant to lead to mitmproxy: when no
-/// other dial of that Caddy does.
-fn mark_relevant(paths: &mut Paths) {
+/// A dial that leads to no mitmproxy is relevant when it could be the one that was meant to: no other dial of that Caddy
+/// does, and it has a port or nearly the name of a mitmproxy. A Caddy may serve many other sites, which are nobody's
+/// business here.
+fn mark_relevant(paths: &mut Paths, finder: &Finder<'_>) {
     let leading: BTreeSet<String> =
         paths.hops.iter().filter(|hop| hop.to_mitmproxy).map(|hop| hop.from.clone()).collect();
+    let (ports, names) = finder.of_mitmproxies();
+    let could_be_meant = |dial: &Dial| {
+        dial.port.is_some_and(|port| ports.contains(&port))
+            || text::nearest(&dial.host, names.iter().map(String::as_str)).is_some()
+    };
     for hop in &mut paths.hops {
         hop.relevant = hop.kind == HopKind::Target
             || hop.to_mitmproxy
-            || !leading.contains(&hop.from) && matches!(hop.meaning, Meaning::Unknown | Meaning::Elsewhere(_));
+            || !leading.contains(&hop.from)
+                && matches!(hop.meaning, Meaning::Unknown | Meaning::Elsewhere(_))
+                && could_be_meant(&hop.dial);
     }
     let Paths { paths, hops, .. } = paths;
     if paths.iter().any(|path| path.hops.iter().any(|at| hops[*at].relevant)) {
         paths.retain(|path| path.hops.iter().any(|at| hops[*at].relevant));
     }
+}
+
+/// Caddy compares Hosts without their port.
+fn without_port(host: &str) -> &str {
+    text::host_and_port(host).map_or(host, |(host, _)| host)
 }
 
 struct Finder<'f> {
@@ -438,8 +475,11 @@ impl Finder<'_> {
                 }
             }
         });
-        let hosts =
-            if asked.is_empty() { self.interesting_hosts(config, &paths.hops[start..]) } else { asked.to_vec() };
+        let hosts = if asked.is_empty() {
+            self.interesting_hosts(config, &paths.hops[start..])
+        } else {
+            asked.iter().map(|host| without_port(host).to_owned()).collect()
+        };
         for host in hosts {
             for server in config.servers().values() {
                 let listen = server
@@ -510,6 +550,30 @@ impl Finder<'_> {
         }
     }
 
+    /// The ports that the mitmproxys of the setup listen on or are published at (8080 when there is none), and their names.
+    fn of_mitmproxies(&self) -> (BTreeSet<u16>, BTreeSet<String>) {
+        let (mut ports, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for part in &self.setup.mitmproxies {
+            names.insert(part.name.clone());
+            ports.extend(
+                self.mitmproxies
+                    .named(&part.name)
+                    .into_iter()
+                    .flat_map(|seen| seen.modes().0)
+                    .map(|mode| mode.listen_port),
+            );
+            if let Some(container) = self.containers.named(&part.name) {
+                names.extend(container.networks.iter().flat_map(|attached| attached.names.iter().cloned()));
+                ports.extend(container.ports.iter().filter_map(|port| port.host_port));
+            }
+        }
+        if self.setup.mitmproxies.is_empty() {
+            ports.insert(8080);
+            names.insert("mitmproxy".to_owned());
+        }
+        (ports, names)
+    }
+
     fn hop(&self, from: &Part, kind: HopKind, dial: Dial, sets_host: Option<String>, tls: bool) -> Hop {
         let meaning = names::meaning(self.containers, self.networks, &from.place, &dial.host);
         let to = self.who(from, &meaning, &dial);
@@ -539,7 +603,7 @@ impl Finder<'_> {
                 let several =
                     self.containers.0.iter().filter(|other| self.containers.place_of(other) == place).count() > 1;
                 let by_port = if several { dial.port.and_then(|port| self.at_port(&place, port)) } else { None };
-                Some(by_port.unwrap_or_else(|| name.clone()))
+                Some(by_port.unwrap_or_else(|| self.sharing(name, meaning, dial)))
             }
             Meaning::Elsewhere(names) => {
                 let part = names.iter().find(|name| self.setup.part(name).is_some());
@@ -555,6 +619,17 @@ impl Finder<'_> {
         }
     }
 
+    /// Of several containers that answer to a dialled name on a network, the one that is a part of the setup.
+    fn sharing(&self, name: &str, meaning: &Meaning, dial: &Dial) -> String {
+        let Meaning::Container { network, .. } = meaning else { return name.to_owned() };
+        let mut same = self.containers.0.iter().filter(|other| {
+            other.runs()
+                && other.on(network).is_some_and(|attached| attached.answers_to(dial.host.trim_end_matches('.')))
+        });
+        let part = same.find(|other| self.setup.part(&other.name).is_some());
+        part.map_or_else(|| name.to_owned(), |part| part.name.clone())
+    }
+
     /// Who is at a port of a place: a mitmproxy that listens there, a container that publishes it, or the only
     /// container that has that port.
     fn at_port(&self, place: &Place, port: u16) -> Option<String> {
@@ -566,9 +641,11 @@ impl Finder<'_> {
             return Some(part.name.clone());
         }
         if *place == Place::Host
-            && let Some((container, _)) = self.containers.publishing(port)
+            && let Some((container, inside)) = self.containers.publishing(port)
         {
-            return Some(container.name.clone());
+            let behind = self.containers.place_of(container);
+            let part = if behind == Place::Host { None } else { self.at_port(&behind, inside) };
+            return Some(part.unwrap_or_else(|| container.name.clone()));
         }
         let mut having = self.containers.0.iter().filter(|container| {
             self.containers.place_of(container) == *place

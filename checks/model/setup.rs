@@ -35,8 +35,10 @@ pub struct Part {
 #[derive(Clone, Debug, PartialEq)]
 pub enum PartKind {
     Container,
+    /// With the ports that it listens on, as far as this user may see them.
     Process {
         pid: u32,
+        ports: Vec<u16>,
     },
     /// Only its API's address is known: `http://127.0.0.1:2019`.
     Address(String),
@@ -105,7 +107,7 @@ pub fn candidates(asked: &Asked, containers: Option<&Containers>, host: Option<&
             },
             name: process.name(),
             place: Place::Host,
-            kind: PartKind::Process { pid: process.pid },
+            kind: PartKind::Process { pid: process.pid, ports: process.ports.clone() },
             how: "a process on the host",
         });
     }
@@ -275,13 +277,29 @@ fn narrow_by_dials(
     if pairs.is_empty() {
         return None;
     }
-    let chosen_caddies: Vec<Part> =
-        kept.iter().filter(|part| pairs.iter().any(|(caddy, _)| *caddy == part.name)).cloned().collect();
+    // A Caddy that could not be asked may be the one that a mitmproxy which nobody dials belongs to.
+    let dialled = |mitmproxy: &Part| pairs.iter().any(|(_, own)| *own == mitmproxy.name);
+    let is_orphaned = |caddy: &Part| {
+        caddies.named(&caddy.name).is_none_or(|seen| seen.config.is_err())
+            && kept.iter().any(|part| {
+                part.role == Role::Mitmproxy
+                    && runs(containers, part)
+                    && !dialled(part)
+                    && live_together(containers, caddy, part)
+            })
+    };
+    let chosen_caddies: Vec<Part> = kept
+        .iter()
+        .filter(|part| part.role == Role::Caddy)
+        .filter(|part| pairs.iter().any(|(caddy, _)| *caddy == part.name) || is_orphaned(part))
+        .cloned()
+        .collect();
     let belongs = |part: &Part| match part.role {
         Role::Caddy => chosen_caddies.contains(part),
         Role::Mitmproxy => {
-            pairs.iter().any(|(_, mitmproxy)| *mitmproxy == part.name)
-                || chosen_caddies.iter().any(|caddy| live_together(containers, caddy, part))
+            // One that is stopped and that nobody dials is left over from something.
+            dialled(part)
+                || runs(containers, part) && chosen_caddies.iter().any(|caddy| live_together(containers, caddy, part))
         }
     };
     let (belonging, others) = split(std::mem::take(kept), belongs);
@@ -311,6 +329,10 @@ fn dials(config: &CaddyConfig, place: &Place, mitmproxy: &Part, containers: &Con
             Meaning::Address(_) | Meaning::Unknown => false,
         }
     })
+}
+
+fn runs(containers: &Containers, part: &Part) -> bool {
+    part.kind != PartKind::Container || containers.named(&part.name).is_some_and(Container::runs)
 }
 
 fn live_together(containers: &Containers, caddy: &Part, mitmproxy: &Part) -> bool {

@@ -6,6 +6,40 @@ pub fn base_name(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
+/// Whether the word at `at` of a command line is where a program stands, not an argument: first, behind an entry point, a
+/// shell's `-c`, `exec`, `;`, `&&` and the like, or behind a program that runs another.
+#[must_use]
+pub fn is_command(words: &[&str], at: usize) -> bool {
+    const RUNNERS: &[&str] = &[
+        "exec",
+        "-c",
+        "-ec",
+        "-lc",
+        "--",
+        "do",
+        "then",
+        "else",
+        "env",
+        "tini",
+        "dumb-init",
+        "nohup",
+        "setpriv",
+        "sudo",
+        "time",
+    ];
+    let Some(before) = at.checked_sub(1).map(|before| words[before]) else { return true };
+    let name = base_name(before);
+    let behind_user = at >= 2 && matches!(base_name(words[at - 2]), "gosu" | "su-exec");
+    before.ends_with([';', '&', '|', '(', '{'])
+        || before.ends_with(".sh")
+        || RUNNERS.contains(&name)
+        || name.starts_with("python")
+        || name.contains("entrypoint")
+        || behind_user
+        // `NAME=value mitmweb ...`
+        || before.split_once('=').is_some_and(|(name, _)| !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+}
+
 /// Splits `host`, `host:port`, `[v6]:port`; the host without brackets. `None` when the port is no port.
 #[must_use]
 pub fn host_and_port(address: &str) -> Option<(&str, Option<u16>)> {
@@ -48,8 +82,12 @@ pub fn without_user_info(address: &str) -> String {
 #[must_use]
 pub fn mode_without_user_info(mode: &str) -> String {
     let is_listen = |after: &str| after.chars().all(|c| c.is_ascii_digit() || c == ':' || c == '.');
+    let ends_in_port = |before: &str| {
+        let own = before.rsplit("://").next().unwrap_or(before);
+        own.rsplit_once(':').is_none_or(|(_, port)| port.chars().all(|c| c.is_ascii_digit()))
+    };
     match mode.split_once('@') {
-        Some((_, after)) if !is_listen(after) => without_user_info(mode),
+        Some((before, after)) if !(is_listen(after) && ends_in_port(before)) => without_user_info(mode),
         _ => mode.to_owned(),
     }
 }
@@ -125,6 +163,7 @@ mod tests {
         assert_eq!(without_user_info("ssh://ann:p@h"), "ssh://ann@h");
         assert_eq!(without_user_info("http://h/a@b"), "http://h/a@b");
         assert_eq!(mode_without_user_info("upstream:http://u:p@h:1"), "upstream:http://h:1");
+        assert_eq!(mode_without_user_info("upstream:http://u:p@10.0.0.5:3128"), "upstream:http://10.0.0.5:3128");
         for mode in ["reverse:http://h:1@9000", "reverse:http://h:1@127.0.0.1:9000"] {
             assert_eq!(mode_without_user_info(mode), mode);
         }

@@ -21,6 +21,13 @@ impl Deadline {
         Self { end: Instant::now() + time.mul_f32(0.9), question: QUESTION.min(time.mul_f32(0.4)) }
     }
 
+    /// For questions that are asked inside of another one: they end a little before it, so that what was answered by then
+    /// is not lost with it.
+    pub(crate) fn within(self) -> Self {
+        let margin = Duration::from_millis(100).min(self.question / 10);
+        Self { end: self.end.checked_sub(margin).unwrap_or(self.end), question: self.question - margin }
+    }
+
     /// What is left for one question.
     pub(crate) fn left(self) -> Duration {
         self.question.min(self.end.saturating_duration_since(Instant::now()))

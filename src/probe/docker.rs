@@ -11,7 +11,7 @@ use bollard::{
     },
 };
 use caddy_doctor_checks::model::{
-    Known, Missing,
+    Asked, Known, Missing,
     docker::{
         Attachment, Compose, Container, Containers, Detail, Engine, EngineSeen, Health, Network, Networks, OtherEngine,
         Port, Program, User,
@@ -23,6 +23,7 @@ use caddy_doctor_checks::model::{
 use futures_util::{StreamExt, future::join_all};
 use reqwest::Client;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{
     context::{self, Chosen},
@@ -43,6 +44,8 @@ pub(crate) struct Engined {
     capped: Option<(Client, String)>,
     /// Whether its processes may be this machine's: a unix socket.
     pub(crate) local: bool,
+    /// Whether it is the system's own, whose bridges are this machine's: root's socket, not a rootless engine's.
+    pub(crate) system: bool,
     /// Whether the ports that it publishes are this machine's.
     pub(crate) near: bool,
     deadline: Deadline,
@@ -67,7 +70,7 @@ pub(crate) async fn engine(deadline: Deadline) -> (EngineSeen, Option<Engined>) 
     if let Err(missing) = &seen.answer {
         seen.others = others(&chosen, deadline, false).await;
         if missing.kind() == Some(Kind::Denied) {
-            seen.user = user();
+            seen.user = crate::gather::blocking(deadline, || Ok(user())).await.ok().flatten();
             seen.socket_group = socket_group(&chosen.endpoint);
         }
         if matches!(missing.kind(), Some(Kind::NotFound | Kind::Refused)) {
@@ -108,7 +111,8 @@ async fn connect(endpoint: &str, deadline: Deadline) -> Known<(Engine, Engined)>
         .with_timeout(Duration::from_secs(60));
     let local = endpoint.starts_with("unix://");
     let near = local || ["//127.", "//localhost", "//[::1]"].iter().any(|address| endpoint.contains(address));
-    let engined = Engined { docker, capped: Some((client, url)), local, near, deadline };
+    let system = local && cfg!(target_os = "linux") && is_of_root(endpoint);
+    let engined = Engined { docker, capped: Some((client, url)), local, system, near, deadline };
     Ok((Engine { name, version, api }, engined))
 }
 
@@ -123,7 +127,7 @@ async fn connect_pipe(endpoint: &str, deadline: Deadline) -> Known<(Engine, Engi
         version: version.version.unwrap_or_default(),
         api: version.api_version.unwrap_or_default(),
     };
-    Ok((engine, Engined { docker, capped: None, local: false, near: true, deadline }))
+    Ok((engine, Engined { docker, capped: None, local: false, system: false, near: true, deadline }))
 }
 
 /// Reads `Docker/28.1.1 (linux)` and `Libpod/5.4.0 (linux)`.
@@ -148,7 +152,7 @@ async fn others(chosen: &Chosen, deadline: Deadline, with_parts: bool) -> Vec<Ot
                 .await
                 .map(Containers)
                 .ok()
-                .map(|all| setup::candidates(&Default::default(), Some(&all), None)),
+                .map(|all| setup::candidates(&Asked::default(), Some(&all), None)),
             false => None,
         };
         Some(OtherEngine {
@@ -184,12 +188,11 @@ impl Engined {
                 detail.lost_owner = Some(owner);
             }
         }
-        let ended: Vec<usize> = containers
-            .0
-            .iter()
-            .enumerate()
-            .filter(|(_, own)| own.detail.is_some() && matches!(own.status.as_str(), "exited" | "restarting" | "dead"))
-            .map(|(at, _)| at)
+        // Logs of others are nobody's business.
+        let belongs = relevance(&containers);
+        let ended: Vec<usize> = (0..containers.0.len())
+            .filter(|at| belongs[*at] < UNRELATED && containers.0[*at].detail.is_some())
+            .filter(|at| matches!(containers.0[*at].status.as_str(), "exited" | "restarting" | "dead"))
             .take(MOST_INSPECTED)
             .collect();
         let logs = join_all(ended.iter().map(|at| self.log(&containers.0[*at]))).await;
@@ -204,8 +207,14 @@ impl Engined {
     async fn list(&self) -> Known<Vec<Container>> {
         let options = ListContainersOptionsBuilder::new().all(true).build();
         let by_bollard = self.docker.list_containers(Some(options));
-        let answer: Vec<ContainerSummary> = self.get("/containers/json?all=true", by_bollard).await?;
-        let mut all: Vec<Container> = answer.into_iter().map(listed).collect();
+        let by_bollard =
+            async { Ok(by_bollard.await?.iter().filter_map(|own| serde_json::to_value(own).ok()).collect()) };
+        let answer: Vec<Value> = self.get("/containers/json?all=true", by_bollard).await?;
+        let read = answer.into_iter().map(|entry| summary(entry).map(listed)).collect::<Result<Vec<Container>, _>>();
+        let mut all = read.map_err(|error| {
+            let why = format!("what came back is not the engine's JSON: {error}");
+            Missing::failed("GET /containers/json", Kind::Garbage, why)
+        })?;
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
     }
@@ -269,13 +278,14 @@ impl Engined {
     }
 
     /// Runs a command in a container and gives what it printed. The command must be read-only.
-    pub(crate) async fn exec(&self, container: &str, command: &[&str]) -> Known<String> {
+    pub(crate) async fn exec(&self, container: &str, command: &[&str], environment: &[String]) -> Known<String> {
         let asked = format!("docker exec {container} {}", command.first().unwrap_or(&""));
         self.deadline
             .ask(&asked, async {
                 let options = CreateExecOptions {
                     attach_stdout: Some(true),
                     attach_stderr: Some(false),
+                    env: Some(environment.iter().map(String::as_str).collect()),
                     cmd: Some(command.to_vec()),
                     ..CreateExecOptions::default()
                 };
@@ -317,6 +327,25 @@ fn failed(asked: &str, error: &bollard::errors::Error) -> Missing {
         error => http::chain(error),
     };
     Missing::failed(asked, kind, why)
+}
+
+/// Reads an entry of the list. Podman has states that bollard does not know, and one such would make it refuse all.
+fn summary(mut entry: Value) -> serde_json::Result<ContainerSummary> {
+    if let Some(state) = entry.get_mut("State") {
+        let known = ["created", "running", "paused", "restarting", "exited", "removing", "dead"];
+        let own = state.as_str().unwrap_or_default();
+        if !known.contains(&own) {
+            let nearest = match own {
+                "initialized" | "configured" => "created",
+                "stopping" => "removing",
+                _ => "exited",
+            };
+            *state = nearest.into();
+        }
+    }
+    // serde would also take a list for an entry.
+    let map: serde_json::Map<String, Value> = serde_json::from_value(entry)?;
+    serde_json::from_value(Value::Object(map))
 }
 
 fn listed(summary: ContainerSummary) -> Container {
@@ -379,12 +408,16 @@ pub(crate) fn program<S: AsRef<str>>(words: &[S]) -> Option<Program> {
     if let Some(line) = CommandLine::read(words) {
         return Some(Program::Mitmproxy(line));
     }
-    let words: Vec<&str> = words.iter().flat_map(|word| word.as_ref().split_whitespace()).take(16).collect();
-    let runs = |pair: &[&str]| {
-        text::base_name(pair[0].trim_matches(['"', '\''])) == "caddy"
-            && matches!(pair[1], "run" | "start" | "docker-proxy" | "reverse-proxy" | "file-server" | "respond")
+    let words: Vec<&str> = words.iter().flat_map(|word| word.as_ref().split_whitespace()).take(64).collect();
+    let words: Vec<&str> = words.iter().map(|word| word.trim_matches(['"', '\''])).collect();
+    let runs = |at: usize| {
+        text::base_name(words[at]) == "caddy"
+            && text::is_command(&words, at)
+            && words.get(at + 1).is_some_and(|next| {
+                matches!(*next, "run" | "start" | "docker-proxy" | "reverse-proxy" | "file-server" | "respond")
+            })
     };
-    words.windows(2).any(runs).then_some(Program::Caddy)
+    (0..words.len()).any(runs).then_some(Program::Caddy)
 }
 
 fn attachment(network: String, endpoint: &EndpointSettings, name: &str) -> Attachment {
@@ -398,26 +431,35 @@ fn attachment(network: String, endpoint: &EndpointSettings, name: &str) -> Attac
     Attachment { network, ip: address(&endpoint.ip_address), gateway: address(&endpoint.gateway), names }
 }
 
-/// The parts, what shares a network with them, and as many others as fit.
+const UNRELATED: u8 = 2;
+
+/// Of every container: 0 for a part of a setup, 1 for what lives with one (on a network, in a compose project, in a
+/// namespace), [`UNRELATED`] for others.
+fn relevance(containers: &Containers) -> Vec<u8> {
+    let found = setup::candidates(&Asked::default(), Some(containers), None);
+    let parts: Vec<&Container> = found.iter().filter_map(|part| containers.named(&part.name)).collect();
+    let project = |own: &Container| own.compose.as_ref().map(|compose| compose.project.clone());
+    let near = |own: &Container, part: &Container| {
+        own.networks.iter().any(|attached| part.on(&attached.network).is_some())
+            || project(own).is_some() && project(own) == project(part)
+            || own.network_mode.starts_with("container:")
+    };
+    let of = |own: &Container| match parts.iter().any(|part| part.name == own.name) {
+        true => 0,
+        false if parts.iter().any(|part| near(own, part)) => 1,
+        false => UNRELATED,
+    };
+    containers.0.iter().map(of).collect()
+}
+
+/// The parts, what lives with them, and as many others as fit.
 fn to_inspect(containers: &Containers) -> Vec<usize> {
-    if containers.0.len() <= MOST_INSPECTED {
-        return (0..containers.0.len()).collect();
-    }
-    let parts = setup::candidates(&Default::default(), Some(containers), None);
-    let is_part = |own: &Container| parts.iter().any(|part| part.name == own.name);
-    let networks: Vec<&str> = containers
-        .0
-        .iter()
-        .filter(|own| is_part(own))
-        .flat_map(|own| own.networks.iter().map(|attached| attached.network.as_str()))
-        .collect();
-    let near = |own: &Container| networks.iter().any(|network| own.on(network).is_some());
     let mut order: Vec<usize> = (0..containers.0.len()).collect();
-    order.sort_by_key(|at| {
-        let own = &containers.0[*at];
-        (!is_part(own), !near(own), *at)
-    });
-    order.truncate(MOST_INSPECTED);
+    if containers.0.len() > MOST_INSPECTED {
+        let relevance = relevance(containers);
+        order.sort_by_key(|at| (relevance[*at], *at));
+        order.truncate(MOST_INSPECTED);
+    }
     order
 }
 
@@ -449,6 +491,7 @@ fn inspected_into(container: &mut Container, answer: &ContainerInspectResponse) 
         oom_killed: state.oom_killed.unwrap_or_default(),
         restarts: answer.restart_count.unwrap_or_default(),
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default(),
+        runtime: host.runtime.clone().unwrap_or_default(),
         tty: config.tty.unwrap_or_default(),
         health: state
             .health
@@ -554,6 +597,17 @@ fn socket_group(endpoint: &str) -> Option<String> {
     })
 }
 
+#[cfg(unix)]
+fn is_of_root(endpoint: &str) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    endpoint.strip_prefix("unix://").and_then(|path| std::fs::metadata(path).ok()).is_some_and(|own| own.uid() == 0)
+}
+
+#[cfg(not(unix))]
+fn is_of_root(_: &str) -> bool {
+    false
+}
+
 #[cfg(not(unix))]
 fn socket_group(_: &str) -> Option<String> {
     None
@@ -587,6 +641,8 @@ mod tests {
         }
         assert_eq!(program(&["caddy-exporter", "run"]), None);
         assert_eq!(program(&["cat", "/etc/caddy"]), None);
+        let waiting = "until nc -z mitmproxy 8081; do sleep 1; done; exec caddy run --config x";
+        assert_eq!(program(&["sh", "-c", waiting]), Some(Program::Caddy));
     }
 
     #[test]

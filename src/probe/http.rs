@@ -25,18 +25,20 @@ pub(crate) struct Question {
     pub(crate) url: String,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Option<&'static str>,
+    /// A password, which goes as `?token=` (mitmweb from 11.1.2) and as a bearer token (from 12.0.1).
+    pub(crate) token: Option<String>,
     /// Longer answers are refused.
     pub(crate) cap: usize,
 }
 
 impl Question {
     pub(crate) fn get(url: impl Into<String>) -> Self {
-        Self { method: Method::GET, url: url.into(), headers: Vec::new(), body: None, cap: CAP }
+        Self { method: Method::GET, url: url.into(), headers: Vec::new(), body: None, token: None, cap: CAP }
     }
 
-    /// `GET http://127.0.0.1:2019/config/`, without what may be a secret in the query.
+    /// `GET http://127.0.0.1:2019/config/`
     pub(crate) fn words(&self) -> String {
-        format!("{} {}", self.method, self.url.split('?').next().unwrap_or(&self.url))
+        format!("{} {}", self.method, self.url)
     }
 }
 
@@ -67,7 +69,12 @@ fn built(builder: reqwest::ClientBuilder) -> Result<Client, Missing> {
 /// # Errors
 /// When no answer came, or one that is longer than the cap; an HTTP status is no error.
 pub(crate) async fn ask(client: &Client, question: &Question) -> Result<Answer, Missing> {
-    let mut request = client.request(question.method.clone(), &question.url);
+    let mut request = match &question.token {
+        Some(token) => client
+            .request(question.method.clone(), format!("{}?token={}", question.url, percent_encoded(token)))
+            .header("Authorization", format!("Bearer {token}")),
+        None => client.request(question.method.clone(), &question.url),
+    };
     for (name, value) in &question.headers {
         request = request.header(*name, value);
     }
@@ -91,6 +98,15 @@ pub(crate) async fn ask(client: &Client, question: &Question) -> Result<Answer, 
         answer.body.extend_from_slice(&chunk);
     }
     Ok(answer)
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
 }
 
 fn kind(error: &reqwest::Error) -> Kind {
@@ -134,4 +150,16 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         last = source;
     }
     last.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_encoded_and_not_in_the_words() {
+        assert_eq!(percent_encoded("a&b ü"), "a%26b%20%C3%BC");
+        let question = Question { token: Some("CANARY".into()), ..Question::get("http://127.0.0.1:8081/options") };
+        assert_eq!(question.words(), "GET http://127.0.0.1:8081/options");
+    }
 }

@@ -80,7 +80,7 @@ pub(crate) fn command_line(
     part: &Part,
     processes: &[caddy_doctor_checks::model::host::Process],
 ) -> CommandLine {
-    if let PartKind::Process { pid } = part.kind {
+    if let PartKind::Process { pid, .. } = part.kind {
         let own = processes.iter().find(|process| process.pid == pid).map(|process| &process.program);
         if let Some(ProcessProgram::Mitmproxy(line)) = own {
             return line.clone();
@@ -96,31 +96,17 @@ pub(crate) fn command_line(
 }
 
 /// The count is a command, and commands are written with POST; it changes nothing. The token against cross-site requests is
-/// made up by the sender; its cookie has another name from 12.2.3 on. A password goes as `?token=` (from 11.1.2) and as
-/// a bearer token (from 12.0.1).
+/// made up by the sender; its cookie has another name from 12.2.3 on.
 fn questions(base: &str, secrets: &Secrets) -> Vec<Question> {
-    let token = secrets.web_password.as_deref();
-    let query = token.map(|token| format!("?token={}", percent_encoded(token))).unwrap_or_default();
-    let headers: Vec<(&str, String)> =
-        token.map(|token| ("Authorization", format!("Bearer {token}"))).into_iter().collect();
-    let get = |path: &str| Question { headers: headers.clone(), ..Question::get(format!("{base}{path}{query}")) };
-    let mut count =
-        Question { method: Method::POST, body: Some(r#"{"arguments":[]}"#), ..get("/commands/view.properties.length") };
-    count.headers.extend([
+    let get = |path: &str| Question { token: secrets.web_password.clone(), ..Question::get(format!("{base}{path}")) };
+    let headers = vec![
         ("Cookie", "_xsrf=doctor; _mitmproxy_xsrf=doctor".to_owned()),
         ("X-XSRFToken", "doctor".to_owned()),
         ("Content-Type", "application/json".to_owned()),
-    ]);
+    ];
+    let body = Some(r#"{"arguments":[]}"#);
+    let count = Question { method: Method::POST, headers, body, ..get("/commands/view.properties.length") };
     vec![get("/options"), get("/state"), count]
-}
-
-fn percent_encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
 }
 
 /// `10.4.2` of `mitmproxy 10.4.2`, which every answer carries.
@@ -267,13 +253,5 @@ mod tests {
         let missing = options("GET", &answer(403, ""), Some("11.1.3"), &Secrets::default()).unwrap_err();
         assert_eq!(missing.kind(), Some(Kind::NeedsToken));
         assert!(missing.to_string().contains("--web-password-file"));
-    }
-
-    #[test]
-    fn a_password_is_encoded_and_not_in_the_words() {
-        let secrets = Secrets { web_password: Some("a&b c".into()) };
-        let questions = questions("http://127.0.0.1:8081", &secrets);
-        assert!(questions[0].url.ends_with("?token=a%26b%20c"));
-        assert_eq!(questions[0].words(), "GET http://127.0.0.1:8081/options");
     }
 }

@@ -1,11 +1,18 @@
 //! Asking for names: as a container would, and as a program on this machine would.
 
+#[cfg(target_os = "linux")]
+use std::io::Read;
 use std::{
     net::IpAddr,
     time::{Duration, Instant},
 };
 
-use caddy_doctor_checks::model::view::{NameAnswer, NameSeen};
+#[cfg(target_os = "linux")]
+use caddy_doctor_checks::model::Missing;
+use caddy_doctor_checks::model::{
+    Known,
+    view::{NameAnswer, NameSeen},
+};
 use futures_util::future::join_all;
 #[cfg(unix)]
 use hickory_resolver::system_conf::parse_resolv_conf;
@@ -15,6 +22,9 @@ use hickory_resolver::{
     net::{NetError, runtime::TokioRuntimeProvider},
 };
 
+#[cfg(target_os = "linux")]
+use super::http::of_io;
+
 /// What a container resolves names with: its own two files.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Files {
@@ -23,6 +33,30 @@ pub(crate) struct Files {
 }
 
 impl Files {
+    /// Reads the files of the container that a process is in.
+    ///
+    /// # Errors
+    /// When `resolv.conf` cannot be read: then nobody can say what the container would be answered.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn of_process(pid: u32) -> Known<Self> {
+        let read = |file: &str| {
+            let path = format!("/proc/{pid}/root/etc/{file}");
+            let mut text = String::new();
+            let opened = std::fs::File::open(&path).and_then(|file| file.take(1 << 20).read_to_string(&mut text));
+            match opened {
+                Ok(_) => Ok(text),
+                Err(error) => Err(Missing::failed(format!("reading {path}"), of_io(error.kind()), error.to_string())),
+            }
+        };
+        // Without a hosts file there is simply nothing in it.
+        Ok(Self { hosts: read("hosts").unwrap_or_default(), resolv_conf: read("resolv.conf")? })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn of_process(_: u32) -> Known<Self> {
+        Ok(Self::default())
+    }
+
     /// The address of its first name server, for the report.
     fn server(&self) -> String {
         let servers = self.resolv_conf.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
@@ -52,7 +86,7 @@ pub(crate) async fn as_container(files: &Files, names: &[String], time: Duration
             ("/etc/hosts".to_owned(), NameAnswer::Addresses(in_hosts))
         } else {
             let answer = match &resolver {
-                Ok(resolver) => lookup(resolver, name).await,
+                Ok(resolver) => lookup(resolver, name, time).await,
                 Err(why) => NameAnswer::Failed(why.clone()),
             };
             (files.server(), answer)
@@ -85,10 +119,12 @@ fn resolver(config: ResolverConfig, mut options: ResolverOpts, time: Duration) -
     builder.build().map_err(|error| error.to_string())
 }
 
-async fn lookup(resolver: &TokioResolver, name: &str) -> NameAnswer {
-    match resolver.lookup_ip(name).await {
-        Ok(found) => NameAnswer::Addresses(found.iter().collect()),
-        Err(error) => answer_of(&error),
+/// A name may be asked for in several search domains, each with its own time; all of them together get `time`.
+async fn lookup(resolver: &TokioResolver, name: &str, time: Duration) -> NameAnswer {
+    match tokio::time::timeout(time, resolver.lookup_ip(name)).await {
+        Ok(Ok(found)) => NameAnswer::Addresses(found.iter().collect()),
+        Ok(Err(error)) => answer_of(&error),
+        Err(_) => NameAnswer::Failed(format!("no answer in {} ms", time.as_millis())),
     }
 }
 
@@ -116,15 +152,15 @@ pub(crate) async fn on_host(names: &[String], time: Duration) -> Vec<NameSeen> {
                     ips.dedup();
                     NameAnswer::Addresses(ips)
                 }
-                // getaddrinfo does not tell "no such name" from "no answer" by anything but its text.
-                Ok(Err(error)) if error.to_string().contains("emporary") => NameAnswer::Failed(error.to_string()),
-                Ok(Err(_)) => NameAnswer::NoSuchName,
+                // getaddrinfo tells "no such name" from "no answer" by its text alone.
+                Ok(Err(error)) if says_no_such_name(&error.to_string()) => NameAnswer::NoSuchName,
+                Ok(Err(error)) => NameAnswer::Failed(error.to_string()),
                 Err(_) => NameAnswer::Failed(format!("no answer in {} ms", time.as_millis())),
             }
         };
         let direct = async {
             match &servers {
-                Ok(resolver) => Some(lookup(resolver, name).await),
+                Ok(resolver) => Some(lookup(resolver, name, time).await),
                 Err(_) => None,
             }
         };
@@ -142,6 +178,13 @@ pub(crate) async fn on_host(names: &[String], time: Duration) -> Vec<NameSeen> {
         NameSeen { disagrees, ..seen(name, "getaddrinfo".to_owned(), answer, start) }
     }))
     .await
+}
+
+/// The words of glibc, musl, macOS and Windows.
+fn says_no_such_name(error: &str) -> bool {
+    ["not known", "No address", "does not resolve", "does not exist", "No such host"]
+        .iter()
+        .any(|words| error.contains(words))
 }
 
 fn seen(name: &str, server: String, answer: NameAnswer, start: Instant) -> NameSeen {

@@ -24,6 +24,11 @@ impl Namespace {
 
         let name = &container.name;
         let asked = format!("entering the network namespace of {name}");
+        let runtime = container.detail.as_ref().map_or("", |detail| &detail.runtime);
+        if !matches!(runtime, "" | "runc" | "crun" | "nvidia" | "io.containerd.runc.v2") {
+            // gVisor and Kata keep a network of their own behind that namespace.
+            return Err(Missing::failed(asked, Kind::Unsupported, format!("{name} runs under {runtime}")));
+        }
         let pid = container.detail.as_ref().map_or(0, |detail| detail.pid);
         if pid == 0 {
             return Err(Missing::failed(asked, Kind::NotRunning, format!("{name} is {}", container.status)));
@@ -53,7 +58,9 @@ impl Namespace {
         use nix::sched::{CloneFlags, setns};
 
         let (answer, answered) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || {
+        let asked = "entering a network namespace";
+        let inside = std::thread::Builder::new();
+        let spawned = inside.spawn(move || {
             let entered = setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(std::io::Error::from);
             let answered = entered.and_then(|()| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -62,7 +69,9 @@ impl Namespace {
             // Nobody waits any more when the deadline has passed.
             let _ = answer.send(answered);
         });
-        let asked = "entering a network namespace";
+        if let Err(error) = spawned {
+            return Err(Missing::failed(asked, super::http::of_io(error.kind()), error.to_string()));
+        }
         match answered.await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(Missing::failed(asked, super::http::of_io(error.kind()), error.to_string())),

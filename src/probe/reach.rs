@@ -1,9 +1,11 @@
 //! Reaching an API that may not be published: from inside its namespace, over the published port, at the container's
 //! address, or by exec. The same ladder serves Caddy's admin API and mitmweb.
 
+use std::net::IpAddr;
+
 use caddy_doctor_checks::model::{
     Known, Missing, Place,
-    docker::Container,
+    docker::{Attachment, Container},
     facts::Kind,
     setup::{Part, PartKind},
     text,
@@ -38,6 +40,14 @@ impl Looker<'_> {
         let inside = questions(&base("127.0.0.1", port));
         if let PartKind::Address(url) = &part.kind {
             return Reached { way: Way::Here, answers: self.ask_all(&questions(url)).await };
+        }
+        if let PartKind::Process { ports, .. } = &part.kind
+            && !ports.is_empty()
+            && !ports.contains(&port)
+        {
+            let why = format!("{} does not listen on port {port}", part.name);
+            let missing = Missing::failed(inside[0].words(), Kind::Refused, why);
+            return Reached { way: Way::Here, answers: vec![Err(missing)] };
         }
         if part.place == *self.here {
             return Reached { way: Way::Here, answers: self.ask_all(&inside).await };
@@ -78,8 +88,8 @@ impl Looker<'_> {
                     Some((ip, port)) if near => self.ask_all(&questions(&base(&ip, port))).await,
                     _ => continue,
                 },
-                Way::Address => match owner.networks.iter().find_map(|attached| attached.ip) {
-                    Some(ip) if near || *self.here != Place::Host => {
+                Way::Address => match owner.networks.iter().find(|attached| self.is_routed(attached)) {
+                    Some(Attachment { ip: Some(ip), .. }) => {
                         self.ask_all(&questions(&base(&ip.to_string(), port))).await
                     }
                     _ => continue,
@@ -106,6 +116,21 @@ impl Looker<'_> {
         Reached {
             way: Way::Inferred,
             answers: vec![Err(Missing::failed(format!("asking {}", part.name), kind, failures.join("; ")))],
+        }
+    }
+
+    /// Whether a container's address on a network leads to that container from here: over a bridge of this machine, or over
+    /// a network that the doctor's own container is on as well. Elsewhere somebody else may have it.
+    fn is_routed(&self, attached: &Attachment) -> bool {
+        match self.here {
+            Place::Host => {
+                let has = |ip: IpAddr| std::net::UdpSocket::bind((ip, 0)).is_ok();
+                self.engine.is_some_and(|engine| engine.system) && attached.gateway.is_some_and(has)
+            }
+            Place::Container(name) => {
+                let own = self.containers.and_then(|all| all.named(name));
+                own.is_some_and(|own| own.on(&attached.network).is_some())
+            }
         }
     }
 
@@ -137,9 +162,9 @@ impl Looker<'_> {
             Ok(namespace) => namespace,
             Err(missing) => return vec![Err(missing)],
         };
-        let deadline = self.deadline;
+        let deadline = self.deadline.within();
         let asked = questions[0].words();
-        let answers = deadline.ask(
+        let answers = self.deadline.ask(
             &asked,
             namespace.run(move || async move {
                 let client = match http::client() {
@@ -169,7 +194,9 @@ impl Looker<'_> {
             let headers: Vec<String> =
                 question.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
             command.extend(headers.iter().map(String::as_str));
-            let output = engine.exec(container, &command).await?;
+            // Arguments of a command are seen by everybody on the machine, its environment is not.
+            let token = question.token.as_ref().map(|token| format!("DOCTOR_TOKEN={token}"));
+            let output = engine.exec(container, &command, token.as_slice()).await?;
             read_output(&output).ok_or_else(|| {
                 let why = "nothing answers there, or the image has neither python3, curl nor wget";
                 Missing::failed(format!("{} by docker exec {container}", question.words()), Kind::Refused, why)
@@ -196,9 +223,12 @@ fn published(container: &Container, port: u16) -> Option<(String, u16)> {
 
 /// Arguments: method, URL, body, headers. Prints the status, the header `Server`, and the body.
 const SCRIPT: &str = r#"
-PY='import sys,urllib.request as u,urllib.error as e
+PY='import os,sys,urllib.request as u,urllib.error as e,urllib.parse as p
 m,l,b=sys.argv[1:4]
-r=u.Request(l,b.encode() or None,dict(h.split(": ",1) for h in sys.argv[4:]),method=m)
+t=os.environ.get("DOCTOR_TOKEN")
+h=dict(h.split(": ",1) for h in sys.argv[4:])
+if t: l+="?token="+p.quote(t,safe=""); h["Authorization"]="Bearer "+t
+r=u.Request(l,b.encode() or None,h,method=m)
 try: a=u.build_opener(u.ProxyHandler({})).open(r,timeout=2)
 except e.HTTPError as x: a=x
 sys.stdout.buffer.write(b"%d\n%s\n"%(a.getcode(),(a.headers.get("Server") or "").encode())+a.read())'
@@ -206,7 +236,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 if has python3; then exec python3 -c "$PY" "$@" 2>/dev/null; fi
 method=$1 url=$2 body=$3
 shift 3
-if has curl; then
+if has curl && [ -z "$DOCTOR_TOKEN" ]; then
   for header; do set -- "$@" -H "$header"; shift; done
   exec curl -s --noproxy '*' -m 2 -o - -w '\n%{http_code}' -X "$method" ${body:+-d "$body"} "$@" "$url" | sed -e '1h;1!H;$!d;g' -e 's/^\(.*\)\n\([0-9]*\)$/\2\n\n\1/'
 fi

@@ -156,12 +156,35 @@ fn rest(recipe: &mut Recipe, config: &ContainerConfig, host: &HostConfig) {
     fn any<T>(list: Option<&Vec<T>>) -> bool {
         list.is_some_and(|list| !list.is_empty())
     }
+    let set = |text: Option<&String>| text.is_some_and(|text| !text.is_empty());
     let newline = |word: &String| word.contains('\n');
     let odd_log = host.log_config.as_ref().is_some_and(|log| {
         log.typ.as_deref().is_some_and(|typ| !matches!(typ, "" | "json-file"))
             || log.config.as_ref().is_some_and(|config| !config.is_empty())
     });
     for (what, is_set) in [
+        ("tmpfs", host.tmpfs.as_ref().is_some_and(|tmpfs| !tmpfs.is_empty())),
+        (
+            "runtime",
+            host.runtime
+                .as_deref()
+                .is_some_and(|runtime| !matches!(runtime, "" | "runc" | "crun" | "io.containerd.runc.v2")),
+        ),
+        ("user namespace", set(host.userns_mode.as_ref())),
+        ("UTS namespace", set(host.uts_mode.as_ref())),
+        ("IPC mode", host.ipc_mode.as_deref().is_some_and(|mode| !matches!(mode, "" | "private" | "shareable"))),
+        ("cgroup parent", set(host.cgroup_parent.as_ref())),
+        ("device rules", any(host.device_cgroup_rules.as_ref())),
+        ("size of /dev/shm", host.shm_size.is_some_and(|size| size != 0 && size != 64 << 20)),
+        ("memory reservation", host.memory_reservation.is_some_and(|size| size != 0)),
+        ("limit of swap", swap_is_limited(host)),
+        ("choice of CPUs", set(host.cpuset_cpus.as_ref()) || host.cpu_quota.is_some_and(|quota| quota > 0)),
+        ("OOM score", host.oom_score_adj.is_some_and(|score| score != 0)),
+        ("DNS options", any(host.dns_options.as_ref())),
+        ("stop signal", set(config.stop_signal.as_ref())),
+        ("stop timeout", config.stop_timeout.is_some()),
+        ("domain name", set(config.domainname.as_ref())),
+        ("seccomp profile", host.security_opt.iter().flatten().any(|option| option.starts_with("seccomp={"))),
         ("devices", any(host.devices.as_ref()) || any(host.device_requests.as_ref())),
         ("ulimits", any(host.ulimits.as_ref())),
         ("links", any(host.links.as_ref())),
@@ -170,6 +193,10 @@ fn rest(recipe: &mut Recipe, config: &ContainerConfig, host: &HostConfig) {
         ("log options", odd_log),
         ("pid mode", host.pid_mode.as_deref().is_some_and(|mode| !mode.is_empty())),
         ("auto-remove", host.auto_remove == Some(true)),
+        (
+            "labels with line breaks",
+            config.labels.iter().flatten().any(|(name, value)| name.contains('\n') || value.contains('\n')),
+        ),
         ("arguments with line breaks", config.cmd.iter().chain(&config.entrypoint).flatten().any(newline)),
         ("environment with line breaks", config.env.iter().flatten().any(newline)),
     ] {
@@ -177,4 +204,10 @@ fn rest(recipe: &mut Recipe, config: &ContainerConfig, host: &HostConfig) {
             recipe.not_carried.push(what.to_owned());
         }
     }
+}
+
+/// Docker sets twice the memory when nothing was said.
+fn swap_is_limited(host: &HostConfig) -> bool {
+    let memory = host.memory.unwrap_or(0);
+    host.memory_swap.is_some_and(|swap| swap != 0 && swap != -1 && swap != 2 * memory)
 }

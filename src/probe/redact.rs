@@ -24,6 +24,7 @@ pub(crate) fn decisive_lines(log: &str) -> Vec<String> {
         .iter()
         .filter(|text| DECISIVE.iter().any(|needle| text.contains(needle)))
         .map(|text| line(text))
+        .take(5)
         .collect();
     if decisive.is_empty() { lines.last().map(|text| line(text)).into_iter().collect() } else { decisive }
 }
@@ -54,7 +55,9 @@ const SECRET_TO_THE_END: &[&str] = &["authorization", "cookie"];
 
 /// One line without values that look like secrets, and not longer than is read.
 pub(crate) fn line(text: &str) -> String {
-    let text = without_user_info(text);
+    // More would not be shown, and looking through megabytes takes long.
+    let end = text.char_indices().nth(10 * LONGEST).map_or(text.len(), |(end, _)| end);
+    let text = without_user_info(&text[..end]);
     let lower = text.to_ascii_lowercase();
     let mut shown = String::new();
     let mut at = 0;

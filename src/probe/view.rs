@@ -114,22 +114,20 @@ impl Looker<'_> {
             ));
         }
         let namespace = Namespace::of(container)?;
-        let root = format!("/proc/{}/root/etc", namespace.pid);
-        let read = |file: &str| std::fs::read_to_string(format!("{root}/{file}")).unwrap_or_default();
-        let files = Files { hosts: read("hosts"), resolv_conf: read("resolv.conf") };
         let asked = format!("looking from inside {}", container.name);
-        let (own, time) = (wish.clone(), NAME.min(self.deadline.left()));
+        let (own, time, pid) = (wish.clone(), NAME.min(self.deadline.left()), namespace.pid);
         let (names, connections) = self
             .deadline
             .ask(
                 &asked,
                 namespace.run(move || async move {
+                    let files = Files::of_process(pid)?;
                     let names = names::as_container(&files, &own.names, time).await;
                     let connections = connect_all(&own.connections, &names).await;
-                    (names, connections)
+                    Ok((names, connections))
                 }),
             )
-            .await?;
+            .await??;
         Ok(View { place: wish.place.clone(), way: Way::Namespace, not_better: Vec::new(), names, connections })
     }
 
@@ -151,7 +149,7 @@ impl Looker<'_> {
             wish.connections.iter().map(|(host, port)| text::join_port(host, *port)).collect();
         command.push("--");
         command.extend(connections.iter().map(String::as_str));
-        let output = engine.exec(&container.name, &command).await?;
+        let output = engine.exec(&container.name, &command, &[]).await?;
         read_output(&output, wish).ok_or_else(|| {
             let first = output.lines().next().unwrap_or("nothing");
             Missing::failed(
@@ -175,7 +173,7 @@ except Exception as e: print("failed",e)'
 has() { command -v "$1" >/dev/null 2>&1; }
 echo doctor
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
-  if has getent; then answer=$(getent hosts "$1" 2>/dev/null); code=$?
+  if has getent; then answer=$(getent ahosts "$1" 2>/dev/null || getent hosts "$1" 2>/dev/null); code=$?
   elif has python3; then answer=$(python3 -c 'import socket,sys; print(socket.gethostbyname(sys.argv[1]))' "$1" 2>/dev/null); code=$?
   else answer=; code=unknown; fi
   echo "name $1 $code" $answer
@@ -204,10 +202,14 @@ fn read_output(output: &str, wish: &Wish) -> Option<View> {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["name", name, code, answer @ ..] => {
-                let answer = match (*code, answer.first().and_then(|first| first.parse::<IpAddr>().ok())) {
-                    ("0", Some(ip)) => NameAnswer::Addresses(vec![ip]),
-                    ("unknown", _) => continue,
-                    _ => NameAnswer::NoSuchName,
+                let mut ips: Vec<IpAddr> = answer.iter().filter_map(|word| word.parse().ok()).collect();
+                ips.dedup();
+                let answer = match *code {
+                    "0" if !ips.is_empty() => NameAnswer::Addresses(ips),
+                    "unknown" => continue,
+                    // getent's for a name that is not found; python gives 1 for that and for everything else.
+                    "2" => NameAnswer::NoSuchName,
+                    code => NameAnswer::Failed(format!("its tool ended with exit code {code}")),
                 };
                 let server = "its own resolver".to_owned();
                 view.names.push(NameSeen { name: (*name).to_owned(), server, answer, disagrees: None, took_ms: 0 });

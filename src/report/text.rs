@@ -172,9 +172,10 @@ impl Writer<'_> {
             self.line(&format!("        {rest}"));
         }
         // Several commands are pasted as one block, so nothing stands before them.
-        let prompt = if fix.commands.len() == 1 { "$ " } else { "" };
-        for command in &fix.commands {
-            self.line(&format!("        {prompt}{}", self.styles.paint(&shown(command), &self.styles.command)));
+        let lines: Vec<&str> = fix.commands.iter().flat_map(|command| command.lines()).collect();
+        let prompt = if lines.len() == 1 { "$ " } else { "" };
+        for line in lines {
+            self.line(&format!("        {prompt}{}", self.styles.paint(&shown(line), &self.styles.command)));
         }
         for edit in &fix.edits {
             self.line(&format!("        to make it last, in {}:", shown(&edit.file)));

@@ -3,13 +3,18 @@
 # with the same names, programs and entry points, built from Debian's and Python's packages.
 set -eu
 
+PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 say() { printf '%s\n' "$*" >&2; }
 have() { docker image inspect "$1" >/dev/null 2>&1; }
-pulled() { timeout 300 docker pull -q "$1" >/dev/null 2>"$work/pull.log"; }
+# A registry that did not answer once is not asked again: where packets are dropped each try takes long.
+pulled() {
+    [ ! -e "$work/no-registry" ] || return 1
+    timeout 300 docker pull -q "$1" >/dev/null 2>"$work/pull.log" || { touch "$work/no-registry"; return 1; }
+}
 
 # The root file system of a Debian release with Python, as image doctor-lab/$1.
 base() {
@@ -20,7 +25,7 @@ base() {
             exit 1
         }
         apt-get update >/dev/null
-        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends debootstrap >/dev/null
+        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends debootstrap ca-certificates >/dev/null
     fi
     say "lab: building the base of the stand-ins (Debian $1)"
     debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,python3-pip,iproute2 \

@@ -52,7 +52,7 @@ impl Lab {
         let engine = script(&here.join("engine.sh"))?;
         script(&here.join("images.sh"))?;
         let folder = std::env::temp_dir().join("doctor-lab");
-        fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+        own_folder(&folder)?;
         fs::copy(here.join("backend.py"), folder.join("backend.py")).map_err(|error| error.to_string())?;
         let lab = Self {
             engine: engine.trim().parse().ok(),
@@ -62,6 +62,7 @@ impl Lab {
             undo: RefCell::default(),
         };
         lab.clear();
+        lab.is_usable()?;
         let taken = lines("docker ps -a --format {{.Names}}");
         if let Some(name) = taken.iter().find(|name| NAMES.contains(&name.as_str())) {
             return Err(format!(
@@ -71,10 +72,36 @@ impl Lab {
         Ok(lab)
     }
 
+    /// Says in one sentence what would make setup after setup fail.
+    fn is_usable(&self) -> Result<(), String> {
+        let kernel = sh("docker info -f '{{.KernelVersion}}'");
+        if kernel.trim() != sh("uname -r").trim() {
+            return Err(
+                "the engine runs on another machine, and the lab looks at its processes; unset DOCKER_HOST".to_owned()
+            );
+        }
+        for port in [2019, 8080, 8081, 13000, ENTRY, 18081, 18082] {
+            if listens("/proc/net/tcp", port) || listens("/proc/net/tcp6", port) {
+                return Err(format!("port {port} of this machine is taken, and setups of the lab want it"));
+            }
+        }
+        let networks = lines("docker network ls --format {{.Name}}");
+        match networks.iter().find(|name| ["app-net", "edge-net", "front", "back"].contains(&name.as_str())) {
+            Some(name) => Err(format!("a network called {name} is on this engine and not the lab's; remove it")),
+            None => Ok(()),
+        }
+    }
+
     /// Ends the engine, when the lab started it.
     pub(crate) fn close(&self) {
         if let Some(pid) = self.engine {
             let _ = Command::new("kill").arg(pid.to_string()).status();
+            // Another run would meet an engine that is going down.
+            let gone = || !Path::new(&format!("/proc/{pid}")).exists();
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while !gone() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(100));
+            }
         }
     }
 
@@ -231,12 +258,13 @@ impl Lab {
     }
 
     pub(crate) fn doctor_by(&self, mut command: Command, arguments: &[&str]) -> Diagnosis {
-        let facts = self.folder.join("facts.json");
+        let facts = self.folder.join("facts/facts.json");
         let _ = fs::remove_file(&facts);
         let folder = self.folder.join("empty");
         fs::create_dir_all(&folder).unwrap();
-        // Another user writes the recording as well.
-        sh(&format!("chmod 777 {}", self.folder.display()));
+        // Another user writes the recording as well, and only here.
+        fs::create_dir_all(self.folder.join("facts")).unwrap();
+        sh(&format!("chmod 1777 {}", self.folder.join("facts").display()));
         command.args(["--format", "json", "--record"]).arg(&facts).args(arguments);
         let output = command.current_dir(&folder).output().unwrap();
         let stdout = String::from_utf8(output.stdout).unwrap();
@@ -256,7 +284,7 @@ impl Lab {
         }
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/setups");
         let name = self.setup.borrow();
-        fs::copy(self.folder.join("facts.json"), folder.join(format!("{name}.json"))).unwrap();
+        fs::copy(self.folder.join("facts/facts.json"), folder.join(format!("{name}.json"))).unwrap();
         fs::write(folder.join(format!("{name}.txt")), &diagnosis.text).unwrap();
     }
 
@@ -353,13 +381,14 @@ impl Diagnosis {
     /// Runs the printed commands of a fix as a person who pastes them would.
     pub(crate) fn heal(&self, lab: &Lab, fix: usize) {
         let commands = self.commands(fix);
+        let before = lines("docker network ls -q --no-trunc");
         let output = Command::new("sh").args(["-c", &commands]).current_dir(lab.folder()).output().unwrap();
+        // A container that is made anew has the label of the old one; a network that a fix makes has none.
+        for id in lines("docker network ls -q --no-trunc").iter().filter(|id| !before.contains(id)) {
+            lab.undo(&format!("docker network rm {id}"));
+        }
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "the fix does not work as printed:\n{commands}\n{error}");
-        // A container that was made anew has the label of the old one; a network that a fix made has none.
-        for network in lines("docker network ls --format {{.Name}}").iter().filter(|name| name.ends_with("-net")) {
-            lab.undo(&format!("docker network rm {network}"));
-        }
     }
 }
 
@@ -367,6 +396,19 @@ impl Diagnosis {
 pub(crate) fn compose() -> &'static str {
     let plugin = Command::new("docker").args(["compose", "version"]).output();
     if plugin.is_ok_and(|output| output.status.success()) { "docker compose" } else { "docker-compose" }
+}
+
+/// The folder of the lab: programs are run from it, so nobody else may have made it.
+fn own_folder(folder: &Path) -> Result<(), String> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let failed = |error: std::io::Error| format!("cannot make {}: {error}", folder.display());
+    fs::create_dir_all(folder).map_err(failed)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(failed)?;
+    let owner = |path: &Path| fs::symlink_metadata(path).map(|own| own.uid()).map_err(failed);
+    match owner(folder)? == owner(Path::new("/proc/self"))? {
+        true => Ok(()),
+        false => Err(format!("{} belongs to somebody else; remove it", folder.display())),
+    }
 }
 
 fn script(path: &Path) -> Result<String, String> {
