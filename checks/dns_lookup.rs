@@ -377,6 +377,24 @@ mod tests {
     }
 
     #[test]
+    fn any_network_that_both_are_on_is_right_and_an_overlay_is_not_compared() {
+        let mut facts = with_answer(NameAnswer::Addresses(vec![example::ip("172.30.0.9")]));
+        let all = &mut facts.containers.as_mut().unwrap().0;
+        all[0].networks.push(example::attachment("caddy", "other-net", "172.30.0.8"));
+        all[1].networks.push(example::attachment("mitmproxy", "other-net", "172.30.0.9"));
+        assert_eq!(judged(facts).worst(), None);
+
+        let mut facts = with_answer(NameAnswer::Addresses(vec![example::ip("10.0.1.5")]));
+        facts.networks.as_mut().unwrap().0[1].driver = "overlay".into();
+        assert_eq!(judged(facts).worst(), None);
+    }
+
+    #[test]
+    fn an_address_of_another_family_is_not_compared() {
+        assert_eq!(judged(with_answer(NameAnswer::Addresses(vec![example::ip("fd00::3")]))).worst(), None);
+    }
+
+    #[test]
     fn a_misspelt_target_is_corrected_in_the_mode() {
         let mut facts = example::healthy();
         let mode = "reverse:http://bakend:3000".to_owned();

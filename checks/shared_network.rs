@@ -232,6 +232,15 @@ mod tests {
     }
 
     #[test]
+    fn a_caddy_that_dials_no_mitmproxy_leaves_a_gap() {
+        let mut facts = example::healthy();
+        let config = r#"{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[
+            {"handler":"reverse_proxy","upstreams":[{"dial":"backend:3000"}]}]}]}}}}}"#;
+        facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(config).unwrap());
+        assert_eq!(judged(facts).gaps[0].reason, "no dial of caddy is known to lead to mitmproxy");
+    }
+
+    #[test]
     fn a_service_that_is_dialled_by_its_alias_keeps_it() {
         let mut facts = example::facts();
         let own = &mut facts.containers.as_mut().unwrap().0[1];

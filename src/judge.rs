@@ -99,9 +99,8 @@ fn explained_by(check: &Check, judged: &[Judged], about: &[String], hop: Option<
         .iter()
         .filter(|other| before.contains(&other.check.id))
         .filter(|other| {
-            let failures = other.verdict.findings.iter().filter(|finding| finding.severity == Severity::Fail);
-            // A check that could not look at anything is explained by any failure that comes before it.
-            failures.clone().any(|failure| about.is_empty() || failure.touches(about, hop))
+            let mut failures = other.verdict.findings.iter().filter(|finding| finding.severity == Severity::Fail);
+            failures.any(|failure| failure.touches(about, hop))
         })
         .map(|other| other.check.id)
         .collect()

@@ -108,7 +108,8 @@ impl Finding {
         match (self.hop.as_deref(), hop) {
             (Some(mine), Some(theirs)) => mine == theirs,
             (None, Some(_)) if self.explains == Explains::AllButHops => false,
-            _ => self.about.is_empty() || self.about.iter().any(|party| about.contains(party)),
+            // What could not be looked at as a whole is explained by any failure that comes before it.
+            _ => about.is_empty() || self.about.is_empty() || self.about.iter().any(|party| about.contains(party)),
         }
     }
 }

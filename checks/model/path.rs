@@ -749,6 +749,36 @@ mod tests {
     }
 
     #[test]
+    fn routes_without_end_come_to_an_end() {
+        let server: Server = serde_json::from_str(
+            r#"{"named_routes":{"n":{"handle":[{"handler":"invoke","name":"n"},{"handler":"invoke","name":"n"}]}},
+            "routes":[{"handle":[{"handler":"invoke","name":"n"}]}]}"#,
+        )
+        .unwrap();
+        assert_eq!(dials(&server, "h"), ["nothing"]);
+    }
+
+    #[test]
+    fn dials_of_other_sites_are_nobodys_business() {
+        let mut facts = example::facts();
+        let config = r#"{"apps":{"http":{"servers":{"s":{"listen":[":80"],"routes":[
+            {"handle":[{"handler":"reverse_proxy","upstreams":[{"dial":"oldsite:9000"},{"dial":"mitmproxi:8080"}]}]}]}}}}}"#;
+        facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(config).unwrap());
+        let paths = Context::new(facts).paths.unwrap();
+        let relevant: Vec<String> = paths.relevant().map(Hop::id).collect();
+        assert_eq!(relevant, ["caddy -> mitmproxi:8080", "mitmproxy -> backend:3000"]);
+    }
+
+    #[test]
+    fn a_host_is_asked_for_without_its_port_and_a_lost_one_is_said() {
+        let mut facts = example::healthy();
+        facts.asked.hosts = vec!["api.example.com:8080".into(), "other.example.com".into()];
+        let paths = Context::new(facts).paths.unwrap();
+        assert_eq!(paths.paths[0].host, "api.example.com");
+        assert_eq!(paths.lost, ["other.example.com"]);
+    }
+
+    #[test]
     fn reads_every_form_of_a_dial() {
         let dial = |text: &str| Dial::read(text).map(|dial| (dial.host, dial.port));
         assert_eq!(dial("tcp/mitmproxy:8080"), Some(("mitmproxy".into(), Some(8080))));

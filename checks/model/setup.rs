@@ -393,6 +393,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_over_from_something_is_not_judged() {
+        let mut facts = example::healthy();
+        let all = facts.containers.as_mut().unwrap();
+        let mut old = all.named("mitmproxy").unwrap().clone();
+        (old.name, old.status, old.networks[0].ip) = ("mitmproxy-old".into(), "exited".into(), None);
+        old.networks[0].names = vec!["mitmproxy-old".into()];
+        all.0.push(old);
+        let setup = find(&facts).unwrap();
+        assert_eq!(
+            (names(&setup.mitmproxies), setup.others.as_slice()),
+            (vec!["mitmproxy"], &["mitmproxy-old".to_owned()][..])
+        );
+    }
+
+    #[test]
     fn image_names_are_read_without_registry_and_tag() {
         assert_eq!(image_name("registry.example:5000/team/mitmproxy:10@sha256:00"), "mitmproxy");
         assert_eq!(image_name("caddy-exporter:1"), "caddy-exporter");
