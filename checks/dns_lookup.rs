@@ -49,9 +49,7 @@ fn run(
 ) -> Verdict {
     let mut verdict = Verdict::default();
     verdict.gaps.extend(setup.gap(Role::Caddy));
-    for (caddy, reason) in &paths.unknown {
-        verdict.gaps.push(Gap::about([caddy], format!("which names {caddy} dials is not known: {reason}")));
-    }
+    verdict.gaps.extend(paths.gaps());
     let cases = Cases { setup, containers, networks, caddies: caddies.ok(), mitmproxies: mitmproxies.ok() };
     let is_name = |hop: &&Hop| hop.meaning != Meaning::Itself && hop.dial.host.parse::<IpAddr>().is_err();
     let mut asked = 0;

@@ -46,9 +46,7 @@ fn run(
     verdict.gaps.extend(setup.gap(Role::Caddy));
     let to_host = |hop: &&Hop| hop.meaning == Meaning::TheHost && matches!(hop.place, Place::Container(_));
     let hops: Vec<&Hop> = paths.relevant().filter(to_host).collect();
-    for (caddy, reason) in &paths.unknown {
-        verdict.gaps.push(Gap::about([caddy], format!("whether {caddy} dials the host is not known: {reason}")));
-    }
+    verdict.gaps.extend(paths.gaps());
     if hops.is_empty() && verdict.gaps.is_empty() {
         return Verdict::not_applicable("no container dials the host");
     }

@@ -41,9 +41,7 @@ fn run(
 ) -> Verdict {
     let mut verdict = Verdict::default();
     verdict.gaps.extend(setup.gap(Role::Caddy));
-    for (caddy, reason) in &paths.unknown {
-        verdict.gaps.push(Gap::about([caddy], format!("where {caddy} dials is not known: {reason}")));
-    }
+    verdict.gaps.extend(paths.gaps());
     for caddy in setup.caddies.iter().filter(|_| !setup.mitmproxies.is_empty()) {
         let mut own = paths.hops.iter().filter(|hop| hop.kind == HopKind::Upstream && hop.from == caddy.name);
         if !paths.unknown.iter().any(|(name, _)| *name == caddy.name) && !own.any(|hop| hop.relevant) {

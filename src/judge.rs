@@ -121,7 +121,7 @@ fn row(own: &Judged, all: &[Judged]) -> CheckReport {
 
     let open_reason = broken.clone().or_else(|| open.first().map(|(gap, _)| gap.reason.clone()));
     let (status, reason) = match (verdict.worst(), &open_reason) {
-        (Some(Severity::Fail), _) => (Status::Fail, None),
+        (Some(Severity::Fail), reason) => (Status::Fail, (*reason).clone()),
         (_, Some(reason)) => (Status::Unknown, Some(reason.clone())),
         (Some(Severity::Warn), None) => (Status::Warn, None),
         (None, None) if !blocked.is_empty() => {
@@ -237,7 +237,9 @@ fn path_report(paths: &Paths, path: &Path, rows: &[CheckReport]) -> crate::repor
         nodes.push((hop.ends()[1].clone(), hop.leads_to()));
         ids.push(Some(hop.id()));
     }
-    drawn(path.host.clone(), &nodes, &ids, rows)
+    let mut report = drawn(path.host.clone(), &nodes, &ids, rows);
+    report.undecided = path.undecided;
+    report
 }
 
 /// What is known of the way when Caddy cannot be asked: that it is there, and where mitmproxy sends requests.

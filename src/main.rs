@@ -100,9 +100,14 @@ fn check(arguments: Check) -> Result<u8, Error> {
     let facts = match &arguments.replay {
         Some(path) => {
             let mut facts = recording::read(path)?;
+            // What is asked for now counts; what was asked for when it was recorded is kept beside it.
+            let asked = &mut facts.asked;
             if !arguments.hosts.is_empty() {
-                facts.asked.hosts.clone_from(&arguments.hosts);
+                asked.hosts.clone_from(&arguments.hosts);
             }
+            asked.caddy = arguments.caddy.clone().or(asked.caddy.take());
+            asked.mitmproxy = arguments.mitmproxy.clone().or(asked.mitmproxy.take());
+            asked.project = arguments.project.clone().or(asked.project.take());
             facts
         }
         None => look(&arguments)?,

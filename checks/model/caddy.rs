@@ -97,18 +97,6 @@ pub struct Server {
         skip_serializing_if = "is_zero"
     )]
     pub tls_policies: usize,
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
-    pub automatic_https: Option<AutomaticHttps>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct AutomaticHttps {
-    #[serde(default)]
-    pub disable: bool,
-    #[serde(default)]
-    pub disable_redirects: bool,
-    #[serde(default)]
-    pub skip: Vec<String>,
 }
 
 /// A route: it applies when one of its matcher sets does (none: always), and then runs its handlers in order.

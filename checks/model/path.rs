@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::{
-    Facts, Place, Setup,
+    Facts, Gap, Place, Setup,
     caddy::{CaddyConfig, Handler, MatcherSet, Route, Server},
     docker::{Containers, Networks},
     mitmproxy::{Mitmproxies, MitmproxySeen, Mode},
@@ -27,6 +27,14 @@ pub struct Paths {
 }
 
 impl Paths {
+    /// What cannot be looked at because the config of a Caddy could not be read.
+    pub fn gaps(&self) -> impl Iterator<Item = Gap> {
+        let gap = |(caddy, reason): &(String, String)| {
+            Gap::about([caddy], format!("where {caddy} dials is not known: {reason}"))
+        };
+        self.unknown.iter().map(gap)
+    }
+
     /// The hops that some path goes over, or that start at a mitmproxy.
     pub fn relevant(&self) -> impl Iterator<Item = &Hop> {
         self.hops.iter().filter(|hop| hop.relevant)

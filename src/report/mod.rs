@@ -89,6 +89,9 @@ pub(crate) struct MitmproxyReport {
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct PathReport {
     pub(crate) host: String,
+    /// A matcher on the way could not be decided from the Host alone, so a request may go elsewhere.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) undecided: bool,
     pub(crate) hops: Vec<String>,
     /// Indices of the hops on which a failure was found.
     pub(crate) broken: Vec<usize>,

@@ -101,6 +101,8 @@ impl Writer<'_> {
             painted.push_str(&format!(" {} {node}", self.styles.paint(hop, style)));
         }
         let more = if hosts.len() > 1 { format!(" and {} more", hosts.len() - 1) } else { String::new() };
+        let perhaps = if path.undecided { " (if its matchers let it)" } else { "" };
+        let more = format!("{more}{perhaps}");
         let host = format!("{}{more}", shown(hosts[0]));
         let host = self.styles.paint(&host, &self.styles.dim);
         let used = plain.chars().count();
