@@ -14,12 +14,12 @@ use caddy_doctor_checks::model::{
     view::{NameAnswer, NameSeen},
 };
 use futures_util::future::join_all;
+use hickory_resolver::{Resolver, TokioResolver, net::NetError};
 #[cfg(unix)]
-use hickory_resolver::system_conf::parse_resolv_conf;
 use hickory_resolver::{
-    Resolver, TokioResolver,
     config::{LookupIpStrategy, ResolveHosts, ResolverConfig, ResolverOpts},
-    net::{NetError, runtime::TokioRuntimeProvider},
+    net::runtime::TokioRuntimeProvider,
+    system_conf::parse_resolv_conf,
 };
 
 #[cfg(target_os = "linux")]
@@ -108,6 +108,7 @@ fn resolver_of(_: &Files, _: Duration) -> Result<TokioResolver, String> {
 }
 
 /// Honest timing: no cache, no second attempt, and no hosts file of this machine.
+#[cfg(unix)]
 fn resolver(config: ResolverConfig, mut options: ResolverOpts, time: Duration) -> Result<TokioResolver, String> {
     options.timeout = time;
     options.attempts = 0;

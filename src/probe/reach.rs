@@ -49,37 +49,31 @@ impl Looker<'_> {
             let missing = Missing::failed(inside[0].words(), Kind::Refused, why);
             return Reached { way: Way::Here, answers: vec![Err(missing)] };
         }
+        let unasked = |kind: Kind, why: String| Reached {
+            way: Way::Inferred,
+            answers: vec![Err(Missing::failed(inside[0].words(), kind, why))],
+        };
+        // What answers in its place while it does not run itself is somebody else.
+        let own = self.containers.and_then(|all| all.named(&part.name)).filter(|_| part.kind == PartKind::Container);
+        if let Some(stopped) = own.filter(|own| !own.runs()) {
+            return unasked(Kind::NotRunning, format!("{} is {}", stopped.name, stopped.status));
+        }
         if part.place == *self.here {
             return Reached { way: Way::Here, answers: self.ask_all(&inside).await };
         }
-        let mut failures: Vec<String> = Vec::new();
-        let mut last = None;
         let owner = match &part.place {
             Place::Container(name) => self.containers.and_then(|all| all.named(name)),
             Place::Host => None,
         };
         let Some(owner) = owner else {
-            let why = format!("{} is on the host, and the doctor is not", part.name);
-            return Reached {
-                way: Way::Inferred,
-                answers: vec![Err(Missing::failed(inside[0].words(), Kind::Unsupported, why))],
-            };
+            return unasked(Kind::Unsupported, format!("{} is on the host, and the doctor is not", part.name));
         };
-        if !owner.runs() && owner.status != "paused" {
-            let why = format!("{} is {}", owner.name, owner.status);
-            return Reached {
-                way: Way::Inferred,
-                answers: vec![Err(Missing::failed(inside[0].words(), Kind::NotRunning, why))],
-            };
-        }
-        if owner.status == "paused" {
-            let why = format!("{} is paused", owner.name);
-            return Reached {
-                way: Way::Inferred,
-                answers: vec![Err(Missing::failed(inside[0].words(), Kind::NotRunning, why))],
-            };
+        if !owner.runs() {
+            return unasked(Kind::NotRunning, format!("{} is {}", owner.name, owner.status));
         }
 
+        let mut failures: Vec<String> = Vec::new();
+        let mut last = None;
         let near = self.engine.is_some_and(|engine| engine.near) && *self.here == Place::Host;
         for way in [Way::Namespace, Way::Published, Way::Address, Way::Exec] {
             let answers = match way {
