@@ -35,11 +35,7 @@ check! {
 
 fn run(setup: &Setup, containers: &Containers, paths: Result<&Paths, &Missing>) -> Verdict {
     let mut verdict = Verdict::default();
-    let belongs = |container: &&Container| {
-        setup.part(&container.name).is_some()
-            || paths.is_ok_and(|paths| paths.relevant().any(|hop| hop.to.as_ref() == Some(&container.name)))
-    };
-    let parts: Vec<&Container> = containers.0.iter().filter(belongs).collect();
+    let parts = Paths::containers(paths.ok(), setup, containers);
     if parts.is_empty() {
         return Verdict::not_applicable("no part runs in a container");
     }
@@ -378,13 +374,7 @@ fn lost_owner(container: &Container, owner: &str) -> Finding {
     let title = format!("make {name} anew, so that it joins the namespace of the container that is there now");
     match &container.compose {
         Some(compose) if !compose.files.is_empty() => {
-            let program = if compose.version.starts_with("1.") { "docker-compose" } else { "docker compose" };
-            let files: String = compose.files.iter().map(|file| format!("-f {} ", shell(file))).collect();
-            let command = format!(
-                "{program} -p {} {files}up -d --force-recreate --no-deps {}",
-                shell(&compose.project),
-                shell(&compose.service)
-            );
+            let command = fix::compose_up(compose, &compose.files, "--force-recreate --no-deps");
             finding.fix(Fix::new(title, Action::Command { command, apply: Apply::Disruptive }))
         }
         _ => finding.fix(Fix::new(title, Action::Manual)),

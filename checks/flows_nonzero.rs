@@ -134,15 +134,8 @@ fn entry(caddy: &str, listen: u16, containers: Option<&Containers>) -> Option<(S
         Place::Host => return Some(("127.0.0.1".to_owned(), listen)),
         Place::Container(owner) => containers.named(&owner)?,
     };
-    let published = owner
-        .ports
-        .iter()
-        .find(|port| port.container_port == listen && port.protocol == "tcp" && port.host_port.is_some());
-    match published {
-        Some(port) => {
-            let ip = if matches!(port.host_ip.as_str(), "" | "0.0.0.0" | "::") { "127.0.0.1" } else { &port.host_ip };
-            Some((ip.to_owned(), port.host_port?))
-        }
+    match owner.published(listen) {
+        Some((ip, port)) => Some((ip.to_owned(), port)),
         None => owner.networks.iter().find_map(|attached| attached.ip).map(|ip| (ip.to_string(), listen)),
     }
 }

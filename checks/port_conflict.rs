@@ -7,7 +7,6 @@ use crate::model::{
     fix::{self, Change, Edit},
     host::{Host, Listener},
     mitmproxy::CommandLine,
-    path::Hop,
     text,
 };
 
@@ -44,7 +43,7 @@ fn run(
     let listeners = host.and_then(|host| host.listeners.as_ref());
     let mut verdict = Verdict::default();
     let mut wanted = 0;
-    for container in parts(setup, containers, paths) {
+    for container in Paths::containers(paths.ok(), setup, containers) {
         let wants = wants(containers, container);
         wanted += wants.len();
         let wants_none = wants.is_empty();
@@ -71,18 +70,6 @@ fn run(
     }
     verdict.evidence.push(Evidence::new("ports wanted", wanted.to_string()));
     verdict
-}
-
-/// The containers of the setup, and those that its hops lead to.
-fn parts<'c>(
-    setup: &'c Setup,
-    containers: &'c Containers,
-    paths: Result<&'c Paths, &Missing>,
-) -> impl Iterator<Item = &'c Container> {
-    containers.0.iter().filter(move |container| {
-        setup.part(&container.name).is_some()
-            || paths.is_ok_and(|paths| paths.relevant().any(|hop| hop.to.as_ref() == Some(&container.name)))
-    })
 }
 
 /// The TCP ports of the host that a container wants.
@@ -260,7 +247,7 @@ fn publish_elsewhere(
         if new.len() == 1 { "is" } else { "are" }
     );
     let mut fix = fix::recreate(container, title, Change::Publish { ports: moved.clone() }, &lines);
-    for hop in paths.into_iter().flat_map(Paths::relevant).filter(|hop| over_published(hop)) {
+    for hop in paths.into_iter().flat_map(Paths::relevant).filter(|hop| hop.is_over_host()) {
         if let Some((_, new)) = moved.iter().find(|(old, _)| hop.dial.port == Some(*old)) {
             let text = format!("reverse_proxy {}", text::join_port(&hop.dial.host, *new));
             fix = fix.edit(Edit {
@@ -271,11 +258,6 @@ fn publish_elsewhere(
         }
     }
     Some(fix)
-}
-
-fn over_published(hop: &Hop) -> bool {
-    use crate::model::names::Meaning;
-    hop.meaning == Meaning::TheHost || hop.place == Place::Host && hop.meaning == Meaning::Itself
 }
 
 /// A port that no listener of the host has and that no container wants, starting a thousand above.

@@ -149,6 +149,17 @@ impl Container {
         self.networks.iter().find(|attached| attached.network == network)
     }
 
+    /// Where this machine has a TCP port of it: an address to connect to, and the host's port.
+    #[must_use]
+    pub fn published(&self, port: u16) -> Option<(&str, u16)> {
+        let own = self
+            .ports
+            .iter()
+            .find(|own| own.container_port == port && own.protocol == "tcp" && own.host_port.is_some())?;
+        let ip = if matches!(own.host_ip.as_str(), "" | "0.0.0.0" | "::") { "127.0.0.1" } else { &own.host_ip };
+        Some((ip, own.host_port?))
+    }
+
     /// Whether it answers to `name` on some network.
     #[must_use]
     pub fn answers_to(&self, name: &str) -> bool {

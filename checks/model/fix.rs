@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::model::{
-    docker::{Container, Recipe},
+    docker::{Compose, Container, Recipe},
     setup::{Part, PartKind},
     text::{self, shell},
 };
@@ -379,25 +379,35 @@ pub fn compose_override(container: &Container, lines: &[&str]) -> Option<(Edit, 
     let key = lines[0].split(':').next().unwrap_or_default();
     let file = format!("{folder}/compose.doctor-{}-{key}.yml", compose.service);
     // docker-compose 1.x reads a file without a version as one of the format 1, which has no `services`.
-    let is_v1 = compose.version.starts_with("1.");
-    let version = if is_v1 { "version: \"3\"\n" } else { "" };
+    let version = if is_v1(compose) { "version: \"3\"\n" } else { "" };
     let text: Vec<String> = version.lines().chain(service.lines()).map(shell).collect();
+    let others = compose.files.iter().filter(|own| **own != file);
+    let files: Vec<String> = others.chain([&file]).cloned().collect();
+    let up = compose_up(compose, &files, "--no-deps");
+    let command = format!("printf '%s\\n' {} > {} && {up}", text.join(" "), shell(&file));
+    Some((edit, Action::Command { command, apply: Apply::Disruptive }))
+}
+
+/// The command that brings a service up from these files.
+#[must_use]
+pub fn compose_up(compose: &Compose, files: &[String], options: &str) -> String {
     // Relative paths in the files mean this folder, which need not be the one that the first file is in.
     let directory = match compose.working_dir.as_str() {
         "" => String::new(),
         own => format!("--project-directory {} ", shell(own)),
     };
-    let others = compose.files.iter().filter(|own| **own != file);
-    let files: String = others.chain([&file]).map(|file| format!("-f {} ", shell(file))).collect();
-    let command = format!(
-        "printf '%s\\n' {} > {} && {} -p {} {directory}{files}up -d --no-deps {}",
-        text.join(" "),
-        shell(&file),
-        if is_v1 { "docker-compose" } else { "docker compose" },
+    let files: String = files.iter().map(|file| format!("-f {} ", shell(file))).collect();
+    format!(
+        "{} -p {} {directory}{files}up -d {options} {}",
+        if is_v1(compose) { "docker-compose" } else { "docker compose" },
         shell(&compose.project),
         shell(&compose.service)
-    );
-    Some((edit, Action::Command { command, apply: Apply::Disruptive }))
+    )
+}
+
+/// The separate program `docker-compose`.
+fn is_v1(compose: &Compose) -> bool {
+    compose.version.starts_with("1.")
 }
 
 fn knows_override(version: &str) -> bool {
@@ -429,7 +439,7 @@ pub fn recreate(container: &Container, title: impl Into<String>, change: Change,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{docker::Compose, example};
+    use crate::model::example;
 
     #[test]
     fn a_recreation_names_no_value_and_keeps_the_old_container() {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::model::{
     Facts, Gap, Place, Setup,
     caddy::{CaddyConfig, Handler, MatcherSet, Route, Server},
-    docker::{Containers, Networks},
+    docker::{Container, Containers, Networks},
     mitmproxy::{Mitmproxies, MitmproxySeen, Mode},
     names::{self, Meaning},
     setup::Part,
@@ -33,6 +33,13 @@ impl Paths {
             Gap::about([caddy], format!("where {caddy} dials is not known: {reason}"))
         };
         self.unknown.iter().map(gap)
+    }
+
+    /// The containers of a setup, and those that its hops lead to.
+    pub fn containers<'c>(paths: Option<&Paths>, setup: &Setup, all: &'c Containers) -> Vec<&'c Container> {
+        let is_target =
+            |name: &String| paths.is_some_and(|paths| paths.relevant().any(|hop| hop.to.as_ref() == Some(name)));
+        all.0.iter().filter(|own| setup.part(&own.name).is_some() || is_target(&own.name)).collect()
     }
 
     /// The hops that some path goes over, or that start at a mitmproxy.
@@ -98,6 +105,12 @@ impl Hop {
     #[must_use]
     pub fn ends(&self) -> [String; 2] {
         [self.from.clone(), self.to.clone().unwrap_or_else(|| self.dial.to_string())]
+    }
+
+    /// Whether it goes to a port of the host, where published ports are.
+    #[must_use]
+    pub fn is_over_host(&self) -> bool {
+        self.meaning == Meaning::TheHost || self.place == Place::Host && self.meaning == Meaning::Itself
     }
 
     /// Where it leads, for the drawing of the path: the part that is meant, else the address as dialled.
@@ -679,10 +692,8 @@ impl Finder<'_> {
     /// The port that a dial reaches inside the one that is meant: another one when it goes over a published port.
     fn port_inside(&self, hop: &Hop) -> Option<u16> {
         let port = hop.dial.port?;
-        let over_host =
-            matches!(hop.meaning, Meaning::TheHost) || hop.place == Place::Host && hop.meaning == Meaning::Itself;
         match self.containers.publishing(port) {
-            Some((container, inside)) if over_host && Some(&container.name) == hop.to.as_ref() => Some(inside),
+            Some((container, inside)) if hop.is_over_host() && Some(&container.name) == hop.to.as_ref() => Some(inside),
             _ => Some(port),
         }
     }

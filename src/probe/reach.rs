@@ -78,8 +78,8 @@ impl Looker<'_> {
         for way in [Way::Namespace, Way::Published, Way::Address, Way::Exec] {
             let answers = match way {
                 Way::Namespace => self.in_namespace(owner, inside.clone()).await,
-                Way::Published => match published(owner, port) {
-                    Some((ip, port)) if near => self.ask_all(&questions(&base(&ip, port))).await,
+                Way::Published => match owner.published(port) {
+                    Some((ip, port)) if near => self.ask_all(&questions(&base(ip, port))).await,
                     _ => continue,
                 },
                 Way::Address => match owner.networks.iter().find(|attached| self.is_routed(attached)) {
@@ -203,16 +203,6 @@ impl Looker<'_> {
 /// Whether the question was asked inside, so that the failure is the API's own.
 fn entered(missing: &Missing) -> bool {
     matches!(missing, Missing::Failed { asked, kind, .. } if asked.contains("http://") && *kind != Kind::TimedOut)
-}
-
-/// Where the host has a port of a container.
-fn published(container: &Container, port: u16) -> Option<(String, u16)> {
-    let own = container
-        .ports
-        .iter()
-        .find(|own| own.container_port == port && own.protocol == "tcp" && own.host_port.is_some())?;
-    let ip = if matches!(own.host_ip.as_str(), "" | "0.0.0.0" | "::") { "127.0.0.1" } else { &own.host_ip };
-    Some((ip.to_owned(), own.host_port?))
 }
 
 /// Arguments: method, URL, body, headers. Prints the status, the header `Server`, and the body.
