@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use crate::model::{
-    Action, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Role, Setup, Verdict,
+    Action, Asked, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Role, Setup, Verdict,
     caddy::Caddies,
     docker::{Attachment, Containers, Networks, is_user_defined},
     facts::Attempt,
@@ -30,15 +30,14 @@ check! {
     /// there are, and which of them was probably meant.
     id: "dns-lookup",
     group: Network,
-    after: ["setup-found", "shared-network", "host-docker-internal"],
-    needs: [Setup, Paths, Containers, Networks, Attempt<Views>, Attempt<Caddies>, Attempt<Mitmproxies>],
+    after: ["setup-found", "shared-network", "host-docker-internal", "caddy-admin"],
+    needs: [Asked, Setup, Paths, Containers, Networks, Attempt<Views>, Attempt<Caddies>, Attempt<Mitmproxies>],
     run: run,
 }
 
-/// A lookup that takes longer is felt on every request.
-const SLOW_MS: u64 = 500;
-
+#[expect(clippy::too_many_arguments, reason = "each is a fact that it needs")]
 fn run(
+    asked: &Asked,
     setup: &Setup,
     paths: &Paths,
     containers: &Containers,
@@ -50,11 +49,12 @@ fn run(
     let mut verdict = Verdict::default();
     verdict.gaps.extend(setup.gap(Role::Caddy));
     verdict.gaps.extend(paths.gaps());
-    let cases = Cases { setup, containers, networks, caddies: caddies.ok(), mitmproxies: mitmproxies.ok() };
+    let slow_ms = asked.thresholds.dns_ms;
+    let cases = Cases { slow_ms, setup, containers, networks, caddies: caddies.ok(), mitmproxies: mitmproxies.ok() };
     let is_name = |hop: &&Hop| hop.meaning != Meaning::Itself && hop.dial.host.parse::<IpAddr>().is_err();
-    let mut asked = 0;
+    let mut names = 0;
     for hop in paths.relevant().filter(is_name) {
-        asked += 1;
+        names += 1;
         match views.map(|views| views.from(&hop.place)) {
             Ok(Some(view)) => match view.name(&hop.dial.host) {
                 Some(seen) => cases.judge(&mut verdict, hop, view, seen),
@@ -64,7 +64,7 @@ fn run(
             Err(missing) => verdict.gaps.push(Gap::on(hop, missing.to_string())),
         }
     }
-    if asked == 0 && verdict.gaps.is_empty() {
+    if names == 0 && verdict.gaps.is_empty() {
         return Verdict::not_applicable("no hop dials a name");
     }
     if let Some(view) = views.ok().and_then(|views| views.from(&Place::Host)) {
@@ -83,7 +83,7 @@ fn run(
             verdict.evidence.push(Evidence::new(&seen.name, answer));
         }
     }
-    verdict.summary = match asked {
+    verdict.summary = match names {
         1 => "the one name that is dialled resolves where it is dialled".to_owned(),
         many => format!("all {many} names that are dialled resolve where they are dialled"),
     };
@@ -91,6 +91,8 @@ fn run(
 }
 
 struct Cases<'c> {
+    /// A lookup that takes longer is felt on every request.
+    slow_ms: u64,
     setup: &'c Setup,
     containers: &'c Containers,
     networks: &'c Networks,
@@ -136,7 +138,7 @@ impl Cases<'_> {
                             Action::Manual,
                         )),
                     );
-                } else if seen.took_ms > SLOW_MS {
+                } else if seen.took_ms > self.slow_ms {
                     verdict.findings.push(
                         Finding::warn(
                             [from],
@@ -277,6 +279,7 @@ impl Cases<'_> {
                     at: ApiAt::of(part, &caddy.admin),
                     config_path: path.clone(),
                     dial: dial.to_owned(),
+                    old: Some(hop.dial.to_string()),
                 };
                 let text = format!("reverse_proxy {dial}");
                 Fix::new(title, action).edit(Edit {
@@ -300,8 +303,8 @@ impl Cases<'_> {
                 let modes: Vec<String> = seen.modes().0.into_iter().map(corrected).collect();
                 // Before 9.0 the option was one string.
                 let value = match (seen.major_version(), modes.as_slice()) {
-                    (Some(..=8), [mode]) => serde_json::json!(mode).to_string(),
-                    (_, modes) => serde_json::json!(modes).to_string(),
+                    (Some(..=8), [mode]) => serde_json::json!(mode),
+                    (_, modes) => serde_json::json!(modes),
                 };
                 let action = Action::SetOption {
                     at: ApiAt::of(part, &seen.web),

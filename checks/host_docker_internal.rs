@@ -29,7 +29,7 @@ check! {
     /// comes from the container's network; the fix is the one rule that lets this port in.
     id: "host-docker-internal",
     group: Network,
-    after: ["setup-found", "container-health"],
+    after: ["setup-found", "container-health", "caddy-admin"],
     needs: [Setup, Paths, Containers, Networks, Attempt<Views>, Attempt<Host>],
     run: run,
 }
@@ -247,7 +247,7 @@ mod tests {
         let view = &mut facts.views.as_mut().unwrap().0[1];
         view.names =
             vec![NameSeen { name: name.clone(), server: "127.0.0.11".into(), answer, disagrees: None, took_ms: 1 }];
-        let seen = |answer| ConnectionSeen { host: name, ip: None, port: 3000, answer, took_ms: 1 };
+        let seen = |answer| ConnectionSeen { host: name, ip: None, port: 3000, answer, speaks: None, took_ms: 1 };
         view.connections = connection.map(seen).into_iter().collect();
         let listens = |ip| Listener { ip: example::ip(ip), port: 3000, uid: None, owner: None };
         facts.host.as_mut().unwrap().listeners = Ok(listener.map(listens).into_iter().collect());

@@ -28,7 +28,7 @@ check! {
     /// line.
     id: "keep-host-header",
     group: Mitmproxy,
-    after: ["setup-found", "container-health"],
+    after: ["setup-found", "container-health", "mitmweb-api"],
     needs: [Setup, Mitmproxies, Attempt<Paths>],
     run: run,
 }
@@ -132,7 +132,7 @@ fn judge(
                 .seen("target", format!("{}://{rewritten}", target.scheme))
                 .fix(Fix::new(
                     "switch keep_host_header off for this target",
-                    Action::SetOption { at: ApiAt::of(part, &seen.web), option: OPTION, value: "false".to_owned(), password: seen.wants_password() },
+                    Action::SetOption { at: ApiAt::of(part, &seen.web), option: OPTION, value: false.into(), password: seen.wants_password() },
                 )),
         ),
         (true, _) => {
@@ -169,7 +169,7 @@ fn rewrites(
         Action::SetOption {
             at: ApiAt::of(part, &seen.web),
             option: OPTION,
-            value: "true".to_owned(),
+            value: true.into(),
             password: seen.wants_password(),
         }
     } else {

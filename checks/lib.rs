@@ -5,15 +5,29 @@
 #[macro_use]
 pub mod model;
 
+mod backend_reachable;
+mod caddy_admin;
+mod caddy_dial;
+mod caddy_listener;
+mod caddy_route;
+mod capture_filters;
 mod container_health;
 mod dns_lookup;
 mod docker_engine;
 mod flows_nonzero;
 mod host_docker_internal;
+mod image;
 mod keep_host_header;
+mod latency;
+mod memory;
+mod mitmweb_api;
 mod port_conflict;
+mod proxy_env;
+mod reverse_mode;
 mod setup_found;
 mod shared_network;
+mod subnet;
+mod vantage;
 
 use model::Check;
 
@@ -23,11 +37,25 @@ pub const ALL: &[&Check] = &[
     &setup_found::CHECK,
     &port_conflict::CHECK,
     &container_health::CHECK,
+    &image::CHECK,
+    &caddy_admin::CHECK,
     &shared_network::CHECK,
     &host_docker_internal::CHECK,
     &dns_lookup::CHECK,
+    &subnet::CHECK,
+    &proxy_env::CHECK,
+    &caddy_route::CHECK,
+    &caddy_dial::CHECK,
+    &caddy_listener::CHECK,
+    &mitmweb_api::CHECK,
+    &reverse_mode::CHECK,
+    &backend_reachable::CHECK,
     &keep_host_header::CHECK,
+    &capture_filters::CHECK,
     &flows_nonzero::CHECK,
+    &latency::CHECK,
+    &memory::CHECK,
+    &vantage::CHECK,
 ];
 
 /// The check with this id.

@@ -1,10 +1,9 @@
 use crate::model::{
-    Action, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Role, Setup, Verdict,
+    Action, Evidence, Finding, Fix, Hop, Missing, Paths, Place, Role, Setup, Verdict,
     docker::{Container, Containers, Networks, is_user_defined},
     facts::Attempt,
     fix::{self, Change, Edit},
     names::Meaning,
-    path::HopKind,
     view::{NameAnswer, Views},
 };
 
@@ -27,7 +26,7 @@ check! {
     /// made anew, so the networks belong into the compose file as well.
     id: "shared-network",
     group: Network,
-    after: ["setup-found", "container-health"],
+    after: ["setup-found", "container-health", "caddy-admin"],
     needs: [Setup, Paths, Containers, Networks, Attempt<Views>],
     run: run,
 }
@@ -42,17 +41,6 @@ fn run(
     let mut verdict = Verdict::default();
     verdict.gaps.extend(setup.gap(Role::Caddy));
     verdict.gaps.extend(paths.gaps());
-    for caddy in setup.caddies.iter().filter(|_| !setup.mitmproxies.is_empty()) {
-        let mut own = paths.hops.iter().filter(|hop| hop.kind == HopKind::Upstream && hop.from == caddy.name);
-        if !paths.unknown.iter().any(|(name, _)| *name == caddy.name) && !own.any(|hop| hop.relevant) {
-            let reason = format!("no dial of {} is known to lead to mitmproxy", caddy.name);
-            let about = std::iter::once(caddy).chain(&setup.mitmproxies).map(|part| &part.name);
-            verdict.gaps.push(Gap::about(about, reason));
-        }
-    }
-    for host in &paths.lost {
-        verdict.gaps.push(Gap::about(["client"], format!("no route of Caddy is known to proxy the Host {host}")));
-    }
     for hop in paths.relevant() {
         let Place::Container(from) = &hop.place else { continue };
         match &hop.meaning {
@@ -227,15 +215,6 @@ mod tests {
         let verdict = judged(example::healthy());
         assert_eq!(verdict.worst(), None);
         assert_eq!(verdict.evidence[0], Evidence::new("caddy -> mitmproxy:8080", "both are on app-net"));
-    }
-
-    #[test]
-    fn a_caddy_that_dials_no_mitmproxy_leaves_a_gap() {
-        let mut facts = example::healthy();
-        let config = r#"{"apps":{"http":{"servers":{"s":{"routes":[{"handle":[
-            {"handler":"reverse_proxy","upstreams":[{"dial":"backend:3000"}]}]}]}}}}}"#;
-        facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(config).unwrap());
-        assert_eq!(judged(facts).gaps[0].reason, "no dial of caddy is known to lead to mitmproxy");
     }
 
     #[test]

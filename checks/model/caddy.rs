@@ -8,7 +8,10 @@ use serde::{
 };
 use serde_json::Value;
 
-use crate::model::{Known, Place, view::Way};
+use crate::model::{
+    Known, Place,
+    view::{PublishedSeen, Way},
+};
 
 /// Every Caddy that was found, asked for its config.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,11 +37,16 @@ pub struct CaddySeen {
     /// How it was reached.
     pub way: Way,
     pub config: Known<CaddyConfig>,
+    /// The admin API over the port that is published for it; absent when none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<PublishedSeen>,
 }
 
-/// `GET /config/`: `apps.http` only.
+/// `GET /config/`: `admin` and `apps.http` only.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CaddyConfig {
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub admin: Option<Admin>,
     #[serde(default, deserialize_with = "object")]
     pub apps: Apps,
 }
@@ -59,6 +67,31 @@ impl CaddyConfig {
     pub fn servers(&self) -> &BTreeMap<String, Server> {
         &self.apps.http.servers
     }
+}
+
+/// The admin API's own settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Admin {
+    /// `localhost:2019` when absent, or what `CADDY_ADMIN` says (from 2.6.3).
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+    /// Hosts and origins that are let in, instead of those that follow from `listen`.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub origins: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "is_false")]
+    pub enforce_origin: bool,
+}
+
+/// `automatic_https` of a server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AutomaticHttps {
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "is_false")]
+    pub disable: bool,
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "is_false")]
+    pub disable_redirects: bool,
+    /// Hosts that it leaves alone.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    pub skip: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -84,10 +117,15 @@ pub struct Server {
     /// Addresses in Caddy's form: `:80`, `127.0.0.1:8080`, `tcp/0.0.0.0:80-81`, `unix//run/caddy.sock`.
     #[serde(default, deserialize_with = "lenient")]
     pub listen: Vec<String>,
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub named_routes: BTreeMap<String, Route>,
+    /// Where a request goes whose routes returned an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<Box<ErrorRoutes>>,
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub automatic_https: Option<AutomaticHttps>,
     /// Kept as a count: the policies themselves may name certificates.
     #[serde(
         default,
@@ -99,6 +137,52 @@ pub struct Server {
     pub tls_policies: usize,
 }
 
+impl Http {
+    /// Whether a server of it speaks TLS on one of its ports: with policies of its own, on the https port, or because
+    /// automatic HTTPS found a host that qualifies; never on the http port (`modules/caddyhttp/{app,autohttps}.go`).
+    #[must_use]
+    pub fn speaks_tls(&self, server: &Server, port: u16) -> bool {
+        port != self.http_port.unwrap_or(80)
+            && (server.tls_policies > 0
+                || port == self.https_port.unwrap_or(443)
+                || !self.hosts_of_automatic_https(server).is_empty())
+    }
+
+    /// The hosts for which Caddy gets certificates by itself, and for which it then turns the server to TLS.
+    #[must_use]
+    pub fn hosts_of_automatic_https<'s>(&self, server: &'s Server) -> Vec<&'s str> {
+        let only_http = server.listen_ports().all(|port| port == self.http_port.unwrap_or(80));
+        let own = server.automatic_https.as_ref();
+        if only_http || own.is_some_and(|own| own.disable) {
+            return Vec::new();
+        }
+        let hosts = server.routes.iter().flat_map(|route| &route.matches).filter_map(|set| set.host.as_ref()).flatten();
+        hosts
+            .map(String::as_str)
+            .filter(|host| {
+                qualifies_for_certificate(host) && !own.is_some_and(|own| own.skip.iter().any(|skip| skip == host))
+            })
+            .collect()
+    }
+}
+
+impl Server {
+    /// The TCP ports that it listens on, in order.
+    pub fn listen_ports(&self) -> impl Iterator<Item = u16> {
+        self.listen.iter().filter_map(|address| crate::model::path::listen_port(address))
+    }
+}
+
+/// As certmagic's `SubjectQualifiesForCert`, in short.
+fn qualifies_for_certificate(host: &str) -> bool {
+    let wildcards = host.matches('*').count();
+    !host.is_empty()
+        && !host.starts_with('.')
+        && !host.ends_with('.')
+        && (wildcards == 0 || wildcards == 1 && host.starts_with("*."))
+        && !host.contains(|c: char| c.is_whitespace() || "(){}<>\"!@#$%^&|;'+=".contains(c))
+}
+
 /// A route: it applies when one of its matcher sets does (none: always), and then runs its handlers in order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Route {
@@ -107,12 +191,19 @@ pub struct Route {
     /// Of the routes in one group only the first that matches is used.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    #[serde(default, rename = "match", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, rename = "match", deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub matches: Vec<MatcherSet>,
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub handle: Vec<Handler>,
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "is_false")]
     pub terminal: bool,
+}
+
+/// `errors` of a server or of a `subroute`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ErrorRoutes {
+    #[serde(default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
 }
 
 /// Matchers that must all hold.
@@ -155,41 +246,125 @@ impl<'de> Deserialize<'de> for MatcherSet {
     }
 }
 
-/// A handler; `handler` names it, and the fields of the handlers that matter here are read where they stand.
+/// A handler; `handler` names it, and the fields of the handlers that matter here are read where they stand. What few
+/// handlers have is boxed: a config may hold thousands of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "HandlerFields")]
 pub struct Handler {
-    #[serde(default, deserialize_with = "lenient")]
     pub handler: String,
     /// `subroute`.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
+    /// `subroute`: what becomes of an error that its routes return.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errors: Option<Box<ErrorRoutes>>,
     /// `reverse_proxy`.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub upstreams: Vec<Upstream>,
     /// `reverse_proxy`: the upstreams are looked up per request.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
-    pub dynamic_upstreams: Option<DynamicUpstreams>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dynamic_upstreams: Option<Box<DynamicUpstreams>>,
     /// `reverse_proxy`.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub transport: Option<Transport>,
     /// `reverse_proxy`: `headers.request.set.Host` is what the upstream sees as Host.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
-    pub headers: Option<HeaderOps>,
-    /// `headers`: a Host set here is seen by every later handler.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
-    pub request: Option<RequestOps>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Box<HeaderOps>>,
+    /// `reverse_proxy` and `intercept`: routes for the answers of an upstream.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub handle_response: Vec<ResponseRoutes>,
+    /// `headers`: a Host set here is seen by every later handler and matcher.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<Box<RequestOps>>,
     /// `invoke`: which of the server's `named_routes`.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Box<str>>,
+    /// `rewrite`.
+    #[serde(flatten)]
+    pub rewrite: Option<Box<Rewrite>>,
+    /// `static_response` and `error`; `None` when it stands in a placeholder, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_code: Option<u16>,
+    /// `file_server`: a file that is not there is left to the next handler.
+    #[serde(skip_serializing_if = "is_false")]
+    pub pass_thru: bool,
+}
+
+/// A handler as it stands in JSON.
+#[derive(Deserialize)]
+struct HandlerFields {
+    #[serde(default, deserialize_with = "lenient")]
+    handler: String,
+    #[serde(default, deserialize_with = "list")]
+    routes: Vec<Route>,
+    #[serde(default)]
+    errors: Option<Box<ErrorRoutes>>,
+    #[serde(default, deserialize_with = "lenient")]
+    upstreams: Vec<Upstream>,
+    #[serde(default, deserialize_with = "lenient")]
+    dynamic_upstreams: Option<Box<DynamicUpstreams>>,
+    #[serde(default, deserialize_with = "lenient")]
+    transport: Option<Transport>,
+    #[serde(default, deserialize_with = "lenient")]
+    headers: Option<Box<HeaderOps>>,
+    #[serde(default, deserialize_with = "list")]
+    handle_response: Vec<ResponseRoutes>,
+    #[serde(default, deserialize_with = "lenient")]
+    request: Option<Box<RequestOps>>,
+    #[serde(default, deserialize_with = "lenient")]
+    name: Option<Box<str>>,
+    #[serde(default, deserialize_with = "lenient")]
+    method: Option<Box<str>>,
+    #[serde(default, deserialize_with = "lenient")]
+    uri: Option<Box<str>>,
+    #[serde(default, deserialize_with = "lenient")]
+    strip_path_prefix: Option<Box<str>>,
+    #[serde(default, deserialize_with = "lenient")]
+    strip_path_suffix: Option<Box<str>>,
+    #[serde(default, deserialize_with = "filled")]
+    uri_substring: bool,
+    #[serde(default, deserialize_with = "filled")]
+    path_regexp: bool,
+    #[serde(default, deserialize_with = "status")]
+    status_code: Option<u16>,
+    #[serde(default, deserialize_with = "lenient")]
+    pass_thru: bool,
+}
+
+impl From<HandlerFields> for Handler {
+    fn from(fields: HandlerFields) -> Self {
+        let given = |text: Option<Box<str>>| text.filter(|text| !text.is_empty());
+        let rewrite = (fields.handler == "rewrite").then(|| {
+            // The query is none of our business, and may hold a secret.
+            let path = fields.uri.and_then(|uri| uri.split(['?', '#']).next().map(Into::into));
+            Box::new(Rewrite {
+                method: given(fields.method),
+                uri: given(path),
+                strip_path_prefix: given(fields.strip_path_prefix),
+                strip_path_suffix: given(fields.strip_path_suffix),
+                uri_substring: fields.uri_substring,
+                path_regexp: fields.path_regexp,
+            })
+        });
+        Self {
+            handler: fields.handler,
+            routes: fields.routes,
+            errors: fields.errors,
+            upstreams: fields.upstreams,
+            dynamic_upstreams: fields.dynamic_upstreams,
+            transport: fields.transport,
+            headers: fields.headers,
+            handle_response: fields.handle_response,
+            request: fields.request,
+            name: fields.name,
+            rewrite,
+            status_code: fields.status_code,
+            pass_thru: fields.pass_thru,
+        }
+    }
 }
 
 impl Handler {
-    /// Whether it writes an answer and so ends the request here.
-    #[must_use]
-    pub fn responds(&self) -> bool {
-        matches!(self.handler.as_str(), "static_response" | "file_server" | "error" | "acme_server" | "metrics")
-    }
-
     #[must_use]
     pub fn tls(&self) -> bool {
         self.transport.as_ref().is_some_and(|transport| transport.tls)
@@ -198,23 +373,79 @@ impl Handler {
     /// The Host that the upstream gets, where the route changes it.
     #[must_use]
     pub fn sets_host(&self) -> Option<&str> {
-        let request = match self.handler.as_str() {
-            "reverse_proxy" => self.headers.as_ref()?.request.as_ref()?,
-            "headers" => self.request.as_ref()?,
-            _ => return None,
-        };
-        request.set.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"))?.1.first().map(String::as_str)
+        self.request_ops()?.sets_host()
     }
+
+    /// What it does with the headers of the request.
+    #[must_use]
+    pub fn request_ops(&self) -> Option<&RequestOps> {
+        match self.handler.as_str() {
+            "reverse_proxy" => self.headers.as_ref()?.request.as_ref(),
+            "headers" => self.request.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Every list of routes inside it, and where it stands: `""`, `/errors`, `/handle_response/0`, all before `/routes`.
+    pub fn nested(&self) -> impl Iterator<Item = (String, &[Route])> {
+        let errors = self.errors.as_ref().map(|errors| ("/errors".to_owned(), errors.routes.as_slice()));
+        let responses = self.handle_response.iter().enumerate();
+        let responses = responses.map(|(index, own)| (format!("/handle_response/{index}"), own.routes.as_slice()));
+        [(String::new(), self.routes.as_slice())].into_iter().chain(errors).chain(responses)
+    }
+}
+
+/// What a `rewrite` handler changes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Rewrite {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<Box<str>>,
+    /// Its path; the query is not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uri: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strip_path_prefix: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strip_path_suffix: Option<Box<str>>,
+    /// Whether it replaces parts of the URI.
+    #[serde(skip_serializing_if = "is_false")]
+    pub uri_substring: bool,
+    /// Whether it replaces what a regular expression finds in the path.
+    #[serde(skip_serializing_if = "is_false")]
+    pub path_regexp: bool,
+}
+
+impl Rewrite {
+    /// Whether it can change the path, and not only the query or the method.
+    #[must_use]
+    pub fn changes_path(&self) -> bool {
+        let texts = [&self.uri, &self.strip_path_prefix, &self.strip_path_suffix];
+        texts.iter().any(|text| text.is_some()) || self.uri_substring || self.path_regexp
+    }
+}
+
+/// One of `handle_response`: its routes answer in place of the upstream.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ResponseRoutes {
+    #[serde(default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
+    /// Whether only the status is replaced.
+    #[serde(default, deserialize_with = "filled", skip_serializing_if = "is_false")]
+    pub status_code: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Upstream {
     #[serde(default, deserialize_with = "lenient")]
     pub dial: String,
+    /// Up to 2.6.4, in place of the dial: a name whose SRV record is looked up.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub lookup_srv: Option<Box<str>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DynamicUpstreams {
+    /// `a`, `srv` or `multi`.
     #[serde(default, deserialize_with = "lenient")]
     pub source: String,
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "String::is_empty")]
@@ -222,13 +453,50 @@ pub struct DynamicUpstreams {
     /// A string in the module `a`.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "String::is_empty")]
     pub port: String,
+    /// Of the module `multi`.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<DynamicUpstreams>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Transport {
-    /// Whether there is a `tls` object; what is in it is not read.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "is_false")]
+    /// Whether there is a `tls` object.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub tls: bool,
+    /// Whether it takes any certificate.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tls_unverified: bool,
+    /// Whether it knows authorities of its own; not which.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tls_roots: bool,
+    /// `1.1`, `2`, `h2c`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<String>,
+    /// Whether it has a proxy of its own, or none whatever the environment says.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub own_proxy: bool,
+}
+
+impl<'de> Deserialize<'de> for Transport {
+    /// Reads Caddy's form and the recording's own; of `tls` nothing is kept but what decides.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = BTreeMap::<String, Value>::deserialize(deserializer)?;
+        let on = |value: Option<&Value>| value.and_then(Value::as_bool).unwrap_or(false);
+        let filled =
+            |value: Option<&Value>| value.is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false)));
+        let tls = raw.get("tls");
+        let of_tls = |key: &str| tls.and_then(|tls| tls.get(key));
+        Ok(Self {
+            tls: matches!(tls, Some(Value::Object(_) | Value::Bool(true))),
+            tls_unverified: on(of_tls("insecure_skip_verify")) || on(raw.get("tls_unverified")),
+            tls_roots: ["root_ca_pool", "root_ca_pem_files", "ca"].iter().any(|key| filled(of_tls(key)))
+                || on(raw.get("tls_roots")),
+            versions: raw.get("versions").cloned().and_then(typed).unwrap_or_default(),
+            own_proxy: filled(raw.get("forward_proxy_url"))
+                || filled(raw.get("network_proxy"))
+                || on(raw.get("own_proxy")),
+        })
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -242,6 +510,34 @@ pub struct HeaderOps {
 pub struct RequestOps {
     #[serde(default, deserialize_with = "host_only", skip_serializing_if = "BTreeMap::is_empty")]
     pub set: BTreeMap<String, Vec<String>>,
+    /// Whether a Host is added, and so takes the place of the one that was sent.
+    #[serde(default, deserialize_with = "names_host", skip_serializing_if = "is_false")]
+    pub add: bool,
+    /// Whether the Host is deleted, perhaps by a wildcard.
+    #[serde(default, deserialize_with = "names_host", skip_serializing_if = "is_false")]
+    pub delete: bool,
+    /// Whether parts of the Host are replaced.
+    #[serde(default, deserialize_with = "names_host", skip_serializing_if = "is_false")]
+    pub replace: bool,
+}
+
+impl RequestOps {
+    #[must_use]
+    pub fn sets_host(&self) -> Option<&str> {
+        self.set.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"))?.1.first().map(String::as_str)
+    }
+
+    /// What the Host is afterwards, when it was `host`. `None` when that cannot be known.
+    #[must_use]
+    pub fn host_after<'h>(&'h self, host: Option<&'h str>) -> Option<&'h str> {
+        let mut set = self.set.values();
+        match (set.next().map(Vec::as_slice), set.next()) {
+            _ if self.add || self.delete || self.replace => None,
+            (None, _) => host,
+            (Some([value]), None) if !value.contains('{') => Some(value),
+            _ => None,
+        }
+    }
 }
 
 fn typed<T: DeserializeOwned>(value: Value) -> Option<T> {
@@ -251,6 +547,13 @@ fn typed<T: DeserializeOwned>(value: Value) -> Option<T> {
 /// `null` is as good as absent.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// The same for a list, which takes no more room than it needs.
+fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let mut list: Vec<T> = or_default(deserializer)?;
+    list.shrink_to_fit();
+    Ok(list)
 }
 
 /// An object, or `null`. serde would also take a list for a struct, and an empty one would pass for an empty config.
@@ -292,10 +595,39 @@ fn counted<S: serde::Serializer>(count: &usize, serializer: S) -> Result<S::Ok, 
     serializer.serialize_u64(*count as u64)
 }
 
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+/// Whether there is anything in it.
+fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
-        Value::Object(_) => true,
         Value::Bool(recorded) => recorded,
+        Value::Array(list) => !list.is_empty(),
+        Value::String(text) => !text.is_empty(),
+        value => !value.is_null(),
+    })
+}
+
+/// Caddy takes a status as a number and as a string.
+fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Number(status) => status.as_u64().and_then(|status| u16::try_from(status).ok()),
+        Value::String(status) => status.parse().ok(),
+        _ => None,
+    })
+}
+
+/// Whether Host is among the names of header fields, which may hold wildcards and placeholders.
+fn names_host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let is_host = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        let (front, back) = (name.strip_suffix('*'), name.strip_prefix('*'));
+        name == "host"
+            || name.contains('{')
+            || front.is_some_and(|front| front.contains('*') || "host".starts_with(front))
+            || back.is_some_and(|back| "host".ends_with(back))
+    };
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Bool(recorded) => recorded,
+        Value::Array(names) => names.iter().filter_map(Value::as_str).any(is_host),
+        Value::Object(fields) => fields.keys().any(|name| is_host(name)),
         _ => false,
     })
 }

@@ -44,6 +44,10 @@ pub enum Group {
     Network,
     Caddy,
     Mitmproxy,
+    Performance,
+    Ci,
+    /// Checks of one's own, from `doctor.toml`.
+    Own,
 }
 
 /// What a check saw. The status follows from it: the worst of its findings and gaps, `pass` when there are none.

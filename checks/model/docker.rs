@@ -37,6 +37,70 @@ pub struct Engine {
     pub version: String,
     /// The newest API that it speaks: `1.41`.
     pub api: String,
+    /// `GET /info`, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub info: Option<Known<EngineInfo>>,
+}
+
+/// What `/info` says, as far as checks use it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EngineInfo {
+    /// In the kernel's words: `x86_64`, `aarch64`.
+    pub architecture: String,
+    /// `Debian GNU/Linux 12`, `Docker Desktop`.
+    pub operating_system: String,
+    /// The engine's own proxies, without user info; containers do not get them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proxies: Vec<(String, String)>,
+}
+
+/// The images of the parts of the setup.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Images(pub Vec<ImageSeen>);
+
+impl Images {
+    /// The image that a container runs.
+    #[must_use]
+    pub fn of(&self, container: &Container) -> Option<&Known<Image>> {
+        let id = &container.detail.as_ref()?.image_id;
+        self.0.iter().find(|seen| seen.id == *id).map(|seen| &seen.image)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImageSeen {
+    /// `sha256:...`
+    pub id: String,
+    pub image: Known<Image>,
+}
+
+/// `GET /images/ID/json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Image {
+    /// In Go's words: `amd64`, `arm64`.
+    pub architecture: String,
+    pub os: String,
+    /// The label `org.opencontainers.image.version`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// What a container uses now, from `/containers/ID/stats`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// In bytes, without the page cache that the kernel can take back, as `docker stats` counts.
+    pub memory: u64,
+    /// In bytes; absent when it has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<u64>,
+    /// In billionths of a processor; absent when it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_limit: Option<u64>,
+    /// How many scheduling periods there were since it started, and in how many of them it was held back.
+    #[serde(default)]
+    pub periods: u64,
+    #[serde(default)]
+    pub throttled_periods: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -244,6 +308,15 @@ pub struct Detail {
     /// The process id on the engine's machine; 0 when it does not run.
     #[serde(default)]
     pub pid: u32,
+    /// In bytes; 0 when it has none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub memory_limit: i64,
+    /// In billionths of a processor; 0 when it has none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cpu_limit: i64,
+    /// The image that it runs: `sha256:...`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub image_id: String,
     /// `runc`, `crun`, `runsc`, ...
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub runtime: String,
@@ -254,7 +327,8 @@ pub struct Detail {
     /// `HostConfig.ExtraHosts`: `host.docker.internal:host-gateway`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extra_hosts: Vec<String>,
-    /// From the environment: `CADDY_ADMIN`, `CADDY_VERSION`, `PYTHONUNBUFFERED`. No other value is read.
+    /// From the environment: `CADDY_ADMIN`, `CADDY_VERSION`, `PYTHONUNBUFFERED`, and the proxies (`HTTP_PROXY`, `NO_PROXY`, ...,
+    /// as written there, without user info). No other value is read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub environment: Vec<(String, String)>,
     /// When the namespace that it shares belongs to a container that is not there any more: that container's id.
@@ -266,6 +340,11 @@ pub struct Detail {
     /// How to make it anew.
     #[serde(default)]
     pub recipe: Recipe,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(value: &i64) -> bool {
+    *value == 0
 }
 
 impl Detail {
@@ -337,6 +416,12 @@ pub struct Network {
     /// The host's interface: `docker0`, `br-<12 characters of the id>`, or as named by an option.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub interface: String,
+    /// In CIDR notation: `172.20.0.0/16`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subnets: Vec<String>,
+    /// The option `com.docker.network.driver.mtu`; 1500 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
     /// Made by compose under this name in the file: `default`, `app`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compose_name: Option<String>,

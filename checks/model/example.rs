@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::model::{
     Facts, Place,
     caddy::{Caddies, CaddySeen},
-    docker::{Attachment, Container, Containers, Detail, Engine, EngineSeen, Network, Networks, Port, Program},
+    docker::{Attachment, Container, Containers, Detail, Engine, EngineSeen, Images, Network, Networks, Port, Program},
     facts::{Asked, SCHEMA},
     host::Host,
     mitmproxy::{CommandLine, Mitmproxies, MitmproxySeen, ModeServer, Options},
@@ -47,6 +47,8 @@ pub(crate) fn two_networks() -> (Containers, Networks) {
         driver: "bridge".to_owned(),
         gateways: vec![ip(gateway)],
         interface: format!("br-{name}"),
+        subnets: Vec::new(),
+        mtu: None,
         compose_name: None,
     };
     (
@@ -77,7 +79,7 @@ pub(crate) fn facts() -> Facts {
             user: None,
             socket_group: None,
             start_with: None,
-            answer: Ok(Engine { name: "docker".into(), version: "28.1.1".into(), api: "1.49".into() }),
+            answer: Ok(Engine { name: "docker".into(), version: "28.1.1".into(), api: "1.49".into(), info: None }),
         }),
         containers: Ok(containers),
         networks: Ok(networks),
@@ -87,6 +89,8 @@ pub(crate) fn facts() -> Facts {
             root: true,
             listeners: Ok(Vec::new()),
             processes: Ok(Vec::new()),
+            routes: Some(Ok(Vec::new())),
+            proxies: Vec::new(),
         }),
         caddies: Ok(Caddies(vec![CaddySeen {
             name: "caddy".into(),
@@ -95,6 +99,7 @@ pub(crate) fn facts() -> Facts {
             admin: "http://127.0.0.1:2019".into(),
             way: Way::Namespace,
             config: Ok(serde_json::from_str(config).unwrap()),
+            published: None,
         }])),
         mitmproxies: Ok(Mitmproxies(vec![MitmproxySeen {
             name: "mitmproxy".into(),
@@ -116,11 +121,17 @@ pub(crate) fn facts() -> Facts {
                 listen_addrs: vec![("0.0.0.0".into(), 8080)],
             }])),
             flows: Ok(3),
+            held: None,
+            events: Some(Ok(Vec::new())),
+            published: None,
+            usage: None,
         }])),
         views: Ok(Views(vec![
             view("caddy", "mitmproxy", NameAnswer::NoSuchName),
             view("mitmproxy", "backend", NameAnswer::Addresses(vec![ip("172.20.0.3")])),
         ])),
+        images: Ok(Images::default()),
+        probed: Err(crate::model::Missing::NotAsked),
     }
 }
 
@@ -141,6 +152,7 @@ fn view(place: &str, name: &str, answer: NameAnswer) -> View {
             ip: ips.first().copied(),
             port: if name == "backend" { 3000 } else { 8080 },
             answer: ConnectionAnswer::Accepted,
+            speaks: None,
             took_ms: 1,
         }],
         _ => Vec::new(),

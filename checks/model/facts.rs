@@ -1,16 +1,18 @@
 //! Everything that was learned about a setup: plain values, recorded with `--record` and read with `--replay`.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Paths, Setup,
     caddy::Caddies,
-    docker::{Containers, EngineSeen, Networks},
+    docker::{Containers, EngineSeen, Images, Networks},
     host::Host,
     mitmproxy::Mitmproxies,
-    path, setup,
+    path,
+    probed::Probed,
+    setup,
     view::Views,
 };
 
@@ -33,10 +35,20 @@ pub struct Facts {
     pub engine: Known<EngineSeen>,
     pub containers: Known<Containers>,
     pub networks: Known<Networks>,
+    #[serde(default = "not_asked")]
+    pub images: Known<Images>,
     pub host: Known<Host>,
     pub caddies: Known<Caddies>,
     pub mitmproxies: Known<Mitmproxies>,
     pub views: Known<Views>,
+    /// What became of marked requests, with `--probe`.
+    #[serde(default = "not_asked")]
+    pub probed: Known<Probed>,
+}
+
+/// A recording of an older doctor lacks what that one did not ask for.
+fn not_asked<T>() -> Known<T> {
+    Err(Missing::NotAsked)
 }
 
 /// What the user asked for, as far as the judgement depends on it.
@@ -57,6 +69,46 @@ pub struct Asked {
     /// The compose project that this folder would have: its name, in the form that compose makes of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<String>,
+    /// `--expect`: `HOST:PORT`s that must be reachable from where the doctor runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expect: Vec<String>,
+    /// `why` of an `[[expect]]` in `doctor.toml`: what an expected address is needed for, by address.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub why: BTreeMap<String, String>,
+    /// `[thresholds]` in `doctor.toml`.
+    #[serde(default, skip_serializing_if = "Thresholds::are_usual")]
+    pub thresholds: Thresholds,
+    /// `--probe`: whether marked requests may be sent through the setup.
+    #[serde(default)]
+    pub probe: bool,
+}
+
+/// From where on checks warn of something that grows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Thresholds {
+    /// `dns-lookup`: a name that takes longer to resolve, in milliseconds.
+    pub dns_ms: u64,
+    /// `latency`: how much longer the whole path takes than the backend itself, in milliseconds.
+    pub latency_ms: u64,
+    /// `latency`: how many times as long the whole path takes, where that is at least 20 ms more.
+    pub latency_times: u64,
+    /// `memory`: how much of its limit mitmproxy uses, in percent.
+    pub memory_percent: u64,
+    /// `memory`: how much mitmproxy uses when nothing limits it, in MiB.
+    pub memory_mib: u64,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { dns_ms: 500, latency_ms: 100, latency_times: 10, memory_percent: 80, memory_mib: 1024 }
+    }
+}
+
+impl Thresholds {
+    fn are_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Why a fact could not be had.
@@ -97,6 +149,8 @@ pub enum Kind {
     Status(u16),
     /// A password or token is needed.
     NeedsToken,
+    /// The password or token that was given is not taken.
+    WrongToken,
     /// It is not running.
     NotRunning,
 }
@@ -195,10 +249,12 @@ pub struct Context {
     pub engine: Known<EngineSeen>,
     pub containers: Known<Containers>,
     pub networks: Known<Networks>,
+    pub images: Known<Images>,
     pub host: Known<Host>,
     pub caddies: Known<Caddies>,
     pub mitmproxies: Known<Mitmproxies>,
     pub views: Known<Views>,
+    pub probed: Known<Probed>,
     pub setup: Known<Setup>,
     pub paths: Known<Paths>,
 }
@@ -221,10 +277,12 @@ impl Context {
             engine: facts.engine,
             containers: facts.containers,
             networks: facts.networks,
+            images: facts.images,
             host: facts.host,
             caddies: facts.caddies,
             mitmproxies: facts.mitmproxies,
             views: facts.views,
+            probed: facts.probed,
             setup,
             paths,
         }
@@ -257,10 +315,12 @@ facts! {
     engine: EngineSeen, "the engine is";
     containers: Containers, "the containers are";
     networks: Networks, "the networks are";
+    images: Images, "the images are";
     host: Host, "the host is";
     caddies: Caddies, "Caddy's config is";
     mitmproxies: Mitmproxies, "mitmproxy's options are";
     views: Views, "the views are";
+    probed: Probed, "what became of the probes is";
     setup: Setup, "the setup is";
     paths: Paths, "the path is";
 }

@@ -1,9 +1,12 @@
 //! What mends a finding: a typed action, from which its commands and the text that makes it last are written.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::model::{
-    docker::{Compose, Container, Recipe},
+    Place,
+    docker::{Compose, Container, Containers, Recipe},
+    mitmproxy::{CommandLine, MitmproxySeen},
     setup::{Part, PartKind},
     text::{self, shell},
 };
@@ -83,15 +86,51 @@ pub enum Action {
     SetOption {
         at: ApiAt,
         option: &'static str,
-        value: String,
+        /// As JSON: a switch, a text, a list, or `null` for none.
+        value: Value,
         password: bool,
     },
-    /// Sets a dial in the config of a running Caddy; a Caddy that is started from a Caddyfile forgets it with a restart.
+    /// Sets a dial in the config of a running Caddy; a Caddy that is started from a Caddyfile forgets it with a restart, as
+    /// it does all that follows.
     SetDial {
         at: ApiAt,
         config_path: String,
         dial: String,
+        /// What it is now.
+        old: Option<String>,
     },
+    /// Puts a route before the one that is at `index` of a list of routes, or behind the last one.
+    AddRoute {
+        at: ApiAt,
+        /// `/config/apps/http/servers/srv0/routes`
+        routes_path: String,
+        index: usize,
+        route: Value,
+    },
+    /// Moves a route within its list, as it is in Caddy: it may hold secrets, so its text stands in no command.
+    MoveRoute {
+        at: ApiAt,
+        routes_path: String,
+        from: usize,
+        /// Where it is afterwards.
+        to: usize,
+    },
+    /// Takes a route out; it is kept in a file of the current folder ([`route_file`]).
+    RemoveRoute {
+        at: ApiAt,
+        routes_path: String,
+        index: usize,
+    },
+    /// Sets another value in Caddy's config: a list that is listened on, `automatic_https`, something of an object with an id.
+    SetCaddy {
+        at: ApiAt,
+        config_path: String,
+        value: Value,
+        /// What is there now. `None`: there is no such key yet, and one is made.
+        old: Option<Value>,
+    },
+    /// Several, one after the other.
+    Steps(Vec<Action>),
     /// A command that stands for itself.
     Command {
         command: String,
@@ -149,6 +188,15 @@ pub enum Change {
     HealthCheck {
         command: String,
     },
+    /// A variable of its environment, instead of the value that it has.
+    Environment {
+        name: String,
+        value: String,
+    },
+    /// Words that are put behind those that it has.
+    Arguments {
+        add: Vec<String>,
+    },
 }
 
 impl Recreate {
@@ -173,9 +221,13 @@ impl Action {
             | Self::Unpause { .. }
             | Self::SetOption { .. }
             | Self::SetDial { .. } => Apply::Safe,
+            Self::AddRoute { .. } | Self::MoveRoute { .. } | Self::RemoveRoute { .. } | Self::SetCaddy { .. } => {
+                if self.is_refused() { Apply::Manual } else { Apply::Safe }
+            }
             Self::StopThenStart { .. } => Apply::Disruptive,
             Self::Recreate(recreate) if recreate.recipe.not_carried.is_empty() => Apply::Disruptive,
             Self::Command { apply, .. } => *apply,
+            Self::Steps(steps) => steps.iter().map(Self::apply).max().unwrap_or(Apply::Manual),
             Self::Recreate(_) | Self::Manual => Apply::Manual,
         }
     }
@@ -184,6 +236,7 @@ impl Action {
     #[must_use]
     pub fn commands(&self) -> Vec<String> {
         match self {
+            _ if self.is_refused() => Vec::new(),
             Self::Connect { network, container, aliases } => vec![connect(network, container, aliases)],
             Self::NewNetwork { network, containers } => {
                 let create = format!("docker network create {}", shell(network));
@@ -197,11 +250,98 @@ impl Action {
             }
             Self::Recreate(recreate) => recreate.commands(),
             Self::SetOption { at, option, value, password } => vec![set_option(at, option, value, *password)],
-            Self::SetDial { at, config_path, dial } => vec![set_dial(at, config_path, dial)],
+            Self::Steps(steps) => steps.iter().flat_map(Self::commands).collect(),
+            Self::SetDial { at, config_path, dial, .. } => vec![set_dial(at, config_path, dial)],
+            Self::AddRoute { at, routes_path, index, route } => {
+                vec![at.request("PUT", &format!("{routes_path}/{index}"), &Body::Json(route))]
+            }
+            Self::MoveRoute { at, routes_path, from, to } => vec![move_route(at, routes_path, *from, *to)],
+            Self::RemoveRoute { at, routes_path, index } => {
+                let delete = at.request("DELETE", &format!("{routes_path}/{index}"), &Body::None);
+                vec![format!("{} &&\n  {delete}", keep_route(at, routes_path, *index))]
+            }
+            Self::SetCaddy { at, config_path, value, old } => {
+                // A PATCH replaces what is there, a PUT makes a key that is not.
+                let method = if old.is_some() { "PATCH" } else { "PUT" };
+                vec![at.request(method, config_path, &Body::Json(value))]
+            }
             Self::Command { command, .. } => vec![command.clone()],
             Self::Manual => Vec::new(),
         }
     }
+
+    /// Commands that put back what [`Self::commands`] did; for what is done to Caddy's config only.
+    #[must_use]
+    pub fn undo(&self) -> Vec<String> {
+        match self {
+            _ if self.is_refused() => Vec::new(),
+            Self::AddRoute { at, routes_path, index, .. } => {
+                vec![at.request("DELETE", &format!("{routes_path}/{index}"), &Body::None)]
+            }
+            Self::MoveRoute { at, routes_path, from, to } => vec![move_route(at, routes_path, *to, *from)],
+            Self::RemoveRoute { at, routes_path, index } => {
+                let put = at.request("PUT", &format!("{routes_path}/{index}"), &Body::Variable);
+                let file = shell(&route_file(routes_path, *index));
+                vec![format!("r=$(cat {file}) && {put} && rm {file}")]
+            }
+            Self::Steps(steps) => steps.iter().rev().flat_map(Self::undo).collect(),
+            Self::SetDial { at, config_path, old: Some(old), .. } => vec![set_dial(at, config_path, old)],
+            Self::SetCaddy { at, config_path, old: Some(old), .. } => {
+                vec![at.request("PATCH", config_path, &Body::Json(old))]
+            }
+            Self::SetCaddy { at, config_path, old: None, .. } => vec![at.request("DELETE", config_path, &Body::None)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether it would replace more of Caddy's config than a fix may, or nothing: neither is ever printed or done.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        match self {
+            Self::Steps(steps) => steps.iter().any(Self::is_refused),
+            Self::MoveRoute { from, to, .. } if from == to => true,
+            Self::AddRoute { routes_path: path, .. }
+            | Self::MoveRoute { routes_path: path, .. }
+            | Self::RemoveRoute { routes_path: path, .. }
+            | Self::SetCaddy { config_path: path, old: Some(_), .. } => !is_small(path),
+            // A PUT at a number would move what is there.
+            Self::SetCaddy { config_path: path, old: None, .. } => {
+                !is_small(path) || path.rsplit('/').next().is_some_and(|last| last.parse::<usize>().is_ok())
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether a path of Caddy's config is one of something small: below one server, a setting of the HTTP app, or below an
+/// object with an id. The config, an app, all servers or a whole server are never replaced.
+fn is_small(path: &str) -> bool {
+    let Some(path) = path.strip_prefix('/') else { return false };
+    let parts: Vec<&str> = path.split('/').collect();
+    if parts.iter().any(|part| part.is_empty() || matches!(*part, "." | ".." | "...")) {
+        return false;
+    }
+    match parts.as_slice() {
+        ["config", "apps", "http", "servers", _, below @ ..] => !below.is_empty(),
+        ["config", "apps", "http", setting] => *setting != "servers",
+        ["config", "admin", _] => true,
+        // An object with an id may be the HTTP app itself.
+        ["id", _, below @ ..] => !below.is_empty() && !below.iter().rev().take(2).any(|part| *part == "servers"),
+        _ => false,
+    }
+}
+
+/// The file in the current folder that keeps a route which is taken out: `caddy-route-srv0-2.json`.
+#[must_use]
+pub fn route_file(routes_path: &str, index: usize) -> String {
+    let mut parts = routes_path.split('/').skip_while(|part| !matches!(*part, "servers" | "id"));
+    let owner: String = parts
+        .nth(1)
+        .unwrap_or("config")
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' })
+        .collect();
+    format!("caddy-route-{owner}-{index}.json")
 }
 
 fn connect(network: &str, container: &str, aliases: &[String]) -> String {
@@ -211,16 +351,17 @@ fn connect(network: &str, container: &str, aliases: &[String]) -> String {
 
 /// Writes go with a cross-site token that the sender makes up; the cookie has another name from 12.2.3 on. The
 /// mitmproxy image has python3 and no curl.
-fn set_option(at: &ApiAt, option: &str, value: &str, password: bool) -> String {
+fn set_option(at: &ApiAt, option: &str, value: &Value, password: bool) -> String {
+    let body = format!("{{\"{option}\": {}}}", json(value));
     match at {
         ApiAt::Here(url) => format!(
             "curl -fsS -X PUT {url}/options{} -H 'Content-Type: application/json' -H 'X-XSRFToken: doctor' \
              -H 'Cookie: _xsrf=doctor; _mitmproxy_xsrf=doctor' -d {}",
             if password { "?token=\"$DOCTOR_WEB_PASSWORD\"" } else { "" },
-            shell(&format!("{{\"{option}\": {value}}}"))
+            shell(&body)
         ),
         ApiAt::Inside { container, url } => {
-            let body = serde_json::json!(format!("{{\"{option}\": {value}}}"));
+            let body = Value::from(body);
             let (import, token, pass) = match password {
                 true => (
                     "import os, urllib.parse as p, urllib.request as u",
@@ -241,17 +382,125 @@ fn set_option(at: &ApiAt, option: &str, value: &str, password: bool) -> String {
 
 /// A POST replaces a value that is no list. The Caddy image has wget, and no curl before 2.11.
 fn set_dial(at: &ApiAt, config_path: &str, dial: &str) -> String {
-    let body = shell(&serde_json::json!(dial).to_string());
+    let body = shell(&json(&dial.into()));
     match at {
-        ApiAt::Here(url) => {
-            format!("curl -fsS {} -H 'Content-Type: application/json' -d {body}", shell(&format!("{url}{config_path}")))
+        ApiAt::Here(_) => {
+            format!("curl -fsS {} -H 'Content-Type: application/json' -d {body}", shell(&at.url(config_path)))
         }
-        ApiAt::Inside { container, url } => format!(
+        ApiAt::Inside { container, .. } => format!(
             "docker exec {} wget -qO- --header 'Content-Type: application/json' --post-data {body} {}",
             shell(container),
-            shell(&format!("{url}{config_path}"))
+            shell(&at.url(config_path))
         ),
     }
+}
+
+/// Takes the route out and puts it in again, since from 2.11 on Caddy refuses two routes with one `@id`; when it cannot be
+/// put in, it goes back to where it was, and the file with it stays.
+fn move_route(at: &ApiAt, routes_path: &str, from: usize, to: usize) -> String {
+    let delete = at.request("DELETE", &format!("{routes_path}/{from}"), &Body::None);
+    let put = |index: usize| at.request("PUT", &format!("{routes_path}/{index}"), &Body::Variable);
+    format!(
+        "{} &&\n  {delete} &&\n  {{ {} ||\n  {{ {}; false; }}; }} &&\n  rm {}",
+        keep_route(at, routes_path, from),
+        put(to),
+        put(from),
+        shell(&route_file(routes_path, from))
+    )
+}
+
+/// Reads a route into the variable `r` and into a file that only this user may read; a file that is there stays as it is.
+fn keep_route(at: &ApiAt, routes_path: &str, index: usize) -> String {
+    let url = shell(&at.url(&format!("{routes_path}/{index}")));
+    let get = match at {
+        ApiAt::Here(_) => format!("curl -fsS {url}"),
+        // busybox sends even this through an exported proxy, unless it is told not to.
+        ApiAt::Inside { container, .. } => format!("docker exec {} wget -Y off -qO- {url}", shell(container)),
+    };
+    let file = shell(&route_file(routes_path, index));
+    format!("r=$({get}) && (umask 077; set -C; printf '%s\\n' \"$r\" > {file})")
+}
+
+/// What is sent with a request.
+enum Body<'b> {
+    None,
+    Json(&'b Value),
+    /// What the shell has in `r`.
+    Variable,
+}
+
+impl ApiAt {
+    /// A command that sends a request to Caddy's admin API, and fails when Caddy says no. Inside the Caddy image nothing but
+    /// `nc` can send a PUT, PATCH or DELETE.
+    fn request(&self, method: &str, path: &str, body: &Body<'_>) -> String {
+        let (container, url) = match self {
+            Self::Here(_) => {
+                let (before, after) = match body {
+                    Body::None => ("", String::new()),
+                    Body::Json(value) => {
+                        ("", format!(" -H 'Content-Type: application/json' -d {}", shell(&json(value))))
+                    }
+                    Body::Variable => {
+                        ("printf %s \"$r\" | ", " -H 'Content-Type: application/json' --data-binary @-".to_owned())
+                    }
+                };
+                return format!("{before}curl -fsS -X {method} {}{after}", shell(&self.url(path)));
+            }
+            Self::Inside { container, url } => (container, url),
+        };
+        let host = url.split("://").nth(1).unwrap_or(url).trim_end_matches('/');
+        let (name, port) = text::host_and_port(host).unwrap_or((host, None));
+        let path = shell(&encoded(path));
+        let head = format!("{method} %s HTTP/1.1\\r\\nHost: {host}\\r\\n");
+        let json_of = |length: &str| format!("Content-Type: application/json\\r\\nContent-Length: {length}\\r\\n");
+        let end = "Connection: close\\r\\n\\r\\n";
+        let sent = match body {
+            Body::None => format!("printf '{head}{end}' {path}"),
+            Body::Json(value) => {
+                let value = json(value);
+                format!("printf '{head}{}{end}%s' {path} {}", json_of(&value.len().to_string()), shell(&value))
+            }
+            Body::Variable => {
+                format!("printf '{head}{}{end}%s' {path} \"$(printf %s \"$r\" | wc -c)\" \"$r\"", json_of("%s"))
+            }
+        };
+        format!(
+            "{sent} | docker exec -i {} nc {} {} | {{ read -r v s w; [ \"$s\" = 200 ] || {{ sed '1,/^.$/d' >&2; false; }}; }}",
+            shell(container),
+            shell(name),
+            port.unwrap_or(80)
+        )
+    }
+
+    fn url(&self, path: &str) -> String {
+        let (Self::Here(url) | Self::Inside { url, .. }) = self;
+        format!("{}{}", url.trim_end_matches('/'), encoded(path))
+    }
+}
+
+/// A path as it stands in a URL. Names of servers and ids may hold anything.
+#[must_use]
+pub fn encoded(path: &str) -> String {
+    path.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+            b'-' | b'_' | b'.' | b'~' | b'/' | b'@' | b':' | b',' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+/// JSON of ASCII alone: what else there is in its texts is escaped, so that it is neither counted nor shown in two ways.
+fn json(value: &Value) -> String {
+    let mut text = String::new();
+    for c in value.to_string().chars() {
+        if c.is_ascii() && c != '\u{7f}' {
+            text.push(c);
+        } else {
+            text.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    text
 }
 
 impl Recreate {
@@ -291,15 +540,18 @@ impl Recreate {
         }
         create.push(shell(&self.image));
         let create = create.join(" ");
-        steps.push(match self.arguments() {
-            Some(arguments) => {
-                let renamed = match &self.change {
-                    Change::Program { from, to } => format!(" | sed '1s/^{from}$/{to}/'"),
-                    _ => String::new(),
+        steps.push(match (self.arguments(), &self.change) {
+            (Some(arguments), change) => {
+                let own = inspect(&arguments);
+                let own = match change {
+                    Change::Program { from, to } => format!("{own} | sed '1s/^{from}$/{to}/'"),
+                    Change::Arguments { add } => format!("{{ {own} && printf '%s\\n' {}; }}", words(add)),
+                    _ => own,
                 };
-                format!("{}{renamed} | tr '\\n' '\\0' | xargs -0 {create}", inspect(&arguments))
+                format!("{own} | tr '\\n' '\\0' | xargs -0 {create}")
             }
-            None => create,
+            (None, Change::Arguments { add }) => format!("{create} {}", words(add)),
+            (None, _) => create,
         });
         let networks = self.recipe.more_networks.iter();
         steps.extend(networks.map(|(network, aliases)| connect(network, &self.container, aliases)));
@@ -309,7 +561,7 @@ impl Recreate {
         let steps = steps.join(" &&\n  ");
         vec![format!(
             "d=$(mktemp -d) && docker rename {name} {old} && {{\n  {steps} ||\n  {{ docker rm -f {name}; docker rename {old} {name}; \
-             docker start {name}; false; }}\n}}; rm -r \"$d\""
+             docker start {name}; false; }}\n}}; s=$?; rm -r \"$d\"; [ $s = 0 ]"
         )]
     }
 
@@ -343,7 +595,9 @@ impl Recreate {
                 }
             }
             Change::HealthCheck { .. } => options.retain(|words| words[0] != "--no-healthcheck"),
-            Change::Program { .. } => {}
+            // It stands above the same name in a file.
+            Change::Environment { name, value } => options.push(vec!["-e".to_owned(), format!("{name}={value}")]),
+            Change::Program { .. } | Change::Arguments { .. } => {}
         }
         options
     }
@@ -436,6 +690,54 @@ pub fn recreate(container: &Container, title: impl Into<String>, change: Change,
     }
 }
 
+/// A fix that sets the modes of a mitmproxy: at once where its options can be set, for good on its command line.
+#[must_use]
+pub fn set_modes(part: &Part, seen: &MitmproxySeen, title: impl Into<String>, modes: &[String]) -> Fix {
+    // Before 9.0 the option was one string.
+    let value = match (seen.major_version(), modes) {
+        (Some(..=8), [mode]) => serde_json::json!(mode),
+        _ => serde_json::json!(modes),
+    };
+    // The password of an upstream proxy was not read, so its mode cannot be set again.
+    let is_whole = !modes.iter().any(|mode| mode.starts_with("upstream:"));
+    let action = match &seen.options {
+        Ok(_) if is_whole => {
+            Action::SetOption { at: ApiAt::of(part, &seen.web), option: "mode", value, password: seen.wants_password() }
+        }
+        _ => Action::Manual,
+    };
+    let text = modes.iter().map(|mode| format!("--mode {}", shell(mode))).collect::<Vec<_>>().join(" ");
+    Fix::new(title, action).edit(Edit { file: format!("the command of {}", part.name), language: "sh", text })
+}
+
+/// A fix that gives a mitmproxy in a container more arguments, by hand where no command can be sure to do it: others share
+/// its namespace, its program stands inside a shell's line, or compose has a command that is not known as a whole.
+#[must_use]
+pub fn more_arguments(
+    containers: &Containers,
+    container: &Container,
+    line: &CommandLine,
+    title: impl Into<String>,
+    add: &[&str],
+) -> Fix {
+    let own = Place::Container(container.name.clone());
+    let is_shared = containers.0.iter().any(|it| it.name != container.name && containers.place_of(it) == own);
+    let change = Change::Arguments { add: add.iter().map(|word| (*word).to_owned()).collect() };
+    let command_words = container.detail.as_ref().map_or(0, |detail| detail.recipe.command_words);
+    match (&container.compose, line.with(add, command_words)) {
+        (None, _) if line.first && !is_shared => recreate(container, title, change, &[]),
+        (Some(_), Some(command)) if !is_shared => {
+            let line = format!("command: {}", serde_json::json!(command));
+            recreate(container, title, change, &[&line])
+        }
+        _ => {
+            let file = format!("the command of {}", container.name);
+            let text = add.iter().map(|word| shell(word)).collect::<Vec<_>>().join(" ");
+            Fix::new(title, Action::Manual).edit(Edit { file, language: "sh", text })
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -457,6 +759,7 @@ mod tests {
         assert!(commands.contains("-p 127.0.0.1:9081:8081/tcp"), "{commands}");
         assert!(commands.contains("docker rename 'my app' 'my app-before'"), "{commands}");
         assert!(!commands.contains("canary"), "{commands}");
+        assert!(commands.ends_with("s=$?; rm -r \"$d\"; [ $s = 0 ]"), "it says whether it went well: {commands}");
         assert_eq!(fix.action.apply(), Apply::Disruptive);
     }
 
@@ -467,6 +770,23 @@ mod tests {
         let fix = recreate(&container, "x", Change::AddHost { entry: "a:b".into() }, &[]);
         assert!(fix.title.contains("devices") && fix.action.commands().is_empty());
         assert_eq!(fix.action.apply(), Apply::Manual);
+    }
+
+    #[test]
+    fn arguments_are_put_behind_those_that_there_are() {
+        let mut container = example::container("mitmproxy", "app-net", "172.20.0.2");
+        let change = || Change::Arguments { add: vec!["--web-host".into(), "0.0.0.0".into()] };
+        container.detail.as_mut().unwrap().recipe.command_words = 3;
+        let commands = recreate(&container, "x", change(), &[]).action.commands().join("\n");
+        assert!(
+            commands.contains(
+                r"mitmproxy-before && printf '%s\n' --web-host 0.0.0.0; } | tr '\n' '\0' | xargs -0 docker create"
+            ),
+            "{commands}"
+        );
+        container.detail.as_mut().unwrap().recipe.command_words = 0;
+        let commands = recreate(&container, "x", change(), &[]).action.commands().join("\n");
+        assert!(commands.contains("mitmproxy:1 --web-host 0.0.0.0 &&"), "{commands}");
     }
 
     #[test]
@@ -507,7 +827,7 @@ mod tests {
     #[test]
     fn options_are_set_with_a_token_of_ones_own() {
         let at = ApiAt::Here("http://127.0.0.1:8081".into());
-        let command = set_option(&at, "keep_host_header", "true", false);
+        let command = set_option(&at, "keep_host_header", &true.into(), false);
         assert!(command.ends_with(r#"-d '{"keep_host_header": true}'"#), "{command}");
     }
 }

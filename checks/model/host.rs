@@ -18,6 +18,23 @@ pub struct Host {
     pub listeners: Known<Vec<Listener>>,
     /// Caddys and mitmproxys that run as plain processes.
     pub processes: Known<Vec<Process>>,
+    /// The IPv4 routes of this machine, where it could be asked for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Known<Vec<RouteSeen>>>,
+    /// The proxies in the doctor's own environment (`HTTP_PROXY`, `no_proxy`, ..., as written there), without user info.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proxies: Vec<(String, String)>,
+}
+
+/// A route of this machine's kernel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouteSeen {
+    /// In CIDR notation: `10.8.0.0/24`; `0.0.0.0/0` is the way out.
+    pub destination: String,
+    pub interface: String,
+    /// Of the interface, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
 }
 
 /// A TCP socket that listens.

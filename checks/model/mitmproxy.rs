@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Known, Place, text, view::Way};
+use crate::model::{
+    Known, Place,
+    docker::Usage,
+    text,
+    view::{PublishedSeen, Way},
+};
 
 /// Every mitmproxy that was found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -36,6 +41,18 @@ pub struct MitmproxySeen {
     pub servers: Option<Known<Vec<ModeServer>>>,
     /// How many flows its view holds. `view_filter` hides the others.
     pub flows: Known<u64>,
+    /// How many of them are held by `intercept`; asked for only while that is on, and while the flows are few.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Known<u64>>,
+    /// The last lines of its events that tell why a request went wrong, the newest last, redacted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<Known<Vec<String>>>,
+    /// Its web interface over the port that is published for it; absent when none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<PublishedSeen>,
+    /// What its container uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Known<Usage>>,
 }
 
 /// Which of the three programs.
@@ -176,6 +193,20 @@ impl CommandLine {
         self.set.get(option).is_some_and(|value| value == "true")
     }
 
+    /// The whole line with more arguments, each word by itself. `None` when it is not known as a whole, or when it may be
+    /// the entry point that holds the program: `command_words` is how many words the container's command has.
+    #[must_use]
+    pub fn with(&self, add: &[&str], command_words: usize) -> Option<Vec<String>> {
+        let options = self.modes.iter().map(|mode| ["--mode".to_owned(), mode.clone()]);
+        let set = self.set.iter().map(|(name, value)| ["--set".to_owned(), format!("{name}={value}")]);
+        let own: Vec<String> =
+            std::iter::once(self.interface.name().to_owned()).chain(options.chain(set).flatten()).collect();
+        // An upstream's password is left out of its mode, and `$` means something to compose.
+        let is_whole = self.first && !self.unread && self.other_set.is_empty() && own.len() == command_words;
+        let is_plain = !own.iter().any(|word| word.contains('$') || word.starts_with("upstream:"));
+        (is_whole && is_plain).then(|| own.into_iter().chain(add.iter().map(|word| (*word).to_owned())).collect())
+    }
+
     /// 8081 unless told otherwise.
     #[must_use]
     pub fn web_port(&self) -> u16 {
@@ -213,6 +244,36 @@ pub struct Options {
     /// `eager` or `lazy`.
     #[serde(default)]
     pub connection_strategy: String,
+    /// The filter by which flows are held, when `intercept_active`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intercept: Option<String>,
+    /// Hosts that are passed through unseen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore_hosts: Vec<String>,
+    /// When there are any, all other hosts are passed through unseen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_hosts: Vec<String>,
+    /// Whether connections from public addresses are killed; on by default.
+    #[serde(default)]
+    pub block_global: bool,
+    /// Whether connections from private addresses are killed.
+    #[serde(default)]
+    pub block_private: bool,
+    /// Whether `block_list`, which answers some requests by itself, has entries.
+    #[serde(default)]
+    pub block_list: bool,
+    /// Bodies larger than this are passed on as they come, and not kept: `1m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_large_bodies: Option<String>,
+    /// Messages with a larger body are refused: `10m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_size_limit: Option<String>,
+    /// Whether clients of the proxy need a password.
+    #[serde(default)]
+    pub proxyauth: bool,
+    /// Where its web interface listens.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub web_host: String,
     /// The names of all options, to tell a misspelt `--set`, which mitmproxy accepts without a word.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
@@ -235,9 +296,22 @@ impl MitmproxySeen {
     #[must_use]
     pub fn modes(&self) -> (Vec<Mode>, bool) {
         match &self.options {
-            Ok(options) => (self.read_modes(&options.mode, options.listen_port), true),
+            Ok(options) => (self.as_they_listen(self.read_modes(&options.mode, options.listen_port)), true),
             Err(_) => (self.read_modes(&self.command_line.modes, None), false),
         }
+    }
+
+    /// A server that could not move to another port goes on at the old one, whatever the options say.
+    fn as_they_listen(&self, mut modes: Vec<Mode>) -> Vec<Mode> {
+        let Some(Ok(servers)) = &self.servers else { return modes };
+        for mode in &mut modes {
+            let own = servers.iter().find(|server| server.full_spec == mode.spec && server.is_running);
+            let ports: Vec<u16> = own.into_iter().flat_map(|own| &own.listen_addrs).map(|(_, port)| *port).collect();
+            if let Some(port) = ports.first().filter(|_| !ports.contains(&mode.listen_port)) {
+                mode.listen_port = *port;
+            }
+        }
+        modes
     }
 
     fn read_modes(&self, modes: &[String], listen_port: Option<u16>) -> Vec<Mode> {
@@ -298,6 +372,9 @@ impl Mode {
                 None => (None, target),
             };
             let (host, port) = text::host_and_port(rest.trim_end_matches('/'))?;
+            if host.is_empty() || host.contains('/') {
+                return None;
+            }
             let scheme = scheme.map_or_else(
                 || match major_version {
                     Some(..=8) if port.is_some_and(|port| port != 443) => "http".to_owned(),
@@ -359,6 +436,19 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_written_anew_only_when_all_of_it_is_known() {
+        let words = ["docker-entrypoint.sh", "mitmweb", "--mode", "reverse:http://b:3000", "-p", "9090"];
+        let line = CommandLine::read(&words).unwrap();
+        let anew = line.with(&["--web-host", "0.0.0.0"], 5).unwrap().join(" ");
+        assert_eq!(anew, "mitmweb --mode reverse:http://b:3000 --set listen_port=9090 --web-host 0.0.0.0");
+        assert_eq!(line.with(&[], 4), None, "the program may be the entry point");
+        for other in ["--set=web_password=SECRET", "--anticache"] {
+            let words: Vec<&str> = words.into_iter().chain([other]).collect();
+            assert_eq!(CommandLine::read(&words).unwrap().with(&[], 6), None, "{other}");
+        }
+    }
+
+    #[test]
     fn reads_reverse_targets_as_mitmproxy_does() {
         let http = |host: &str, port| Some(Target { scheme: "http".into(), host: host.into(), port });
         assert_eq!(target("reverse:http://backend:3000", 10), http("backend", 3000));
@@ -367,7 +457,9 @@ mod tests {
         assert_eq!(target("reverse:backend:3000", 8), http("backend", 3000));
         assert_eq!(target("reverse:backend:3000", 9).unwrap().scheme, "https");
         assert_eq!(target("reverse:https://backend", 10).unwrap().port, 443);
-        assert_eq!(target("regular", 10), None);
+        for none in ["regular", "reverse:", "reverse:http://:3000", "reverse:http://h/path"] {
+            assert_eq!(target(none, 10), None, "{none}");
+        }
         assert_eq!(Mode::read("reverse:http://b:1@127.0.0.1:9000", 8080, Some(10)).listen_port, 9000);
         assert_eq!(Mode::read("reverse:http://b:1@9000", 8080, Some(10)).listen_port, 9000);
     }

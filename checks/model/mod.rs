@@ -9,19 +9,24 @@ pub mod facts;
 pub mod finding;
 pub mod fix;
 pub mod host;
+pub(crate) mod matchers;
 pub mod mitmproxy;
 pub mod names;
 pub mod path;
 pub mod place;
+pub mod probed;
+pub mod route;
 pub mod setup;
 pub mod text;
 pub mod view;
 
 #[cfg(test)]
+mod any_config;
+#[cfg(test)]
 pub(crate) mod example;
 
 pub use check::{Check, Group, Verdict};
-pub use facts::{Asked, Context, Fact, FactId, Facts, Known, Missing, Need};
+pub use facts::{Asked, Context, Fact, FactId, Facts, Known, Missing, Need, Thresholds};
 pub use finding::{Evidence, Explains, Finding, Gap, Severity};
 pub use fix::{Action, Apply, Edit, Fix};
 pub use path::{Hop, Path, Paths};

@@ -1,14 +1,16 @@
 //! The path of a request: which route of Caddy wins for a Host, what its dials mean where Caddy is, and where
 //! mitmproxy sends it on. Computed from facts alone, as Caddy would.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     Facts, Gap, Place, Setup,
-    caddy::{CaddyConfig, Handler, MatcherSet, Route, Server},
+    caddy::{CaddyConfig, Handler, Server},
     docker::{Container, Containers, Networks},
+    matchers,
     mitmproxy::{Mitmproxies, MitmproxySeen, Mode},
     names::{self, Meaning},
+    route::{self, End, EndKind, Proxy, Request},
     setup::Part,
     text,
     view::{NameAnswer, Views},
@@ -24,6 +26,8 @@ pub struct Paths {
     pub unknown: Vec<(String, String)>,
     /// Hosts that were asked for and that no route proxies anywhere.
     pub lost: Vec<String>,
+    /// By the name of a Caddy: an address of a mitmproxy that is right in that Caddy's place.
+    pub to_mitmproxy: BTreeMap<String, String>,
 }
 
 impl Paths {
@@ -48,11 +52,13 @@ impl Paths {
     }
 }
 
-/// The way of a request for one Host.
+/// The way of a request for one Host and path.
 #[derive(Debug, PartialEq)]
 pub struct Path {
     /// The Host; `any other Host` for routes without a host matcher.
     pub host: String,
+    /// The path that is asked for: `/`, or an example that gets by the path matchers of a route to mitmproxy.
+    pub request_path: String,
     pub caddy: String,
     /// The port that Caddy's server listens on, and whether it speaks TLS there.
     pub listen: Option<(u16, bool)>,
@@ -113,6 +119,19 @@ impl Hop {
         self.meaning == Meaning::TheHost || self.place == Place::Host && self.meaning == Meaning::Itself
     }
 
+    /// The port that it reaches inside the one that is meant: another one when it goes over a published port.
+    #[must_use]
+    pub fn port_inside(&self, containers: &Containers) -> Option<u16> {
+        let port = self.dial.port?;
+        let place = |name: &String| containers.named(name).map(|own| containers.place_of(own));
+        match containers.publishing(port).filter(|_| self.is_over_host()) {
+            Some((owner, inside)) if self.to.as_ref().and_then(place) == Some(containers.place_of(owner)) => {
+                Some(inside)
+            }
+            _ => Some(port),
+        }
+    }
+
     /// Where it leads, for the drawing of the path: the part that is meant, else the address as dialled.
     #[must_use]
     pub fn leads_to(&self) -> String {
@@ -124,7 +143,7 @@ impl Hop {
 }
 
 /// An address that is dialled.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Dial {
     /// Without brackets; empty for `:8080`.
     pub host: String,
@@ -140,21 +159,92 @@ impl std::fmt::Display for Dial {
     }
 }
 
+/// Why a dial is none that Caddy can make, or none that tells where it leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DialProblem {
+    /// `http://mitmproxy:8080`: Caddy takes `http:` for a network.
+    Scheme,
+    /// `mitmproxy:8080/api`: Caddy takes what is before the slash for a network.
+    Path,
+    /// `mitmproxy`: Caddy dials port 0 of this machine. An IPv6 address without brackets is no better.
+    NoPort,
+    /// `mitmproxy:8080-8081`: a dial must be one socket.
+    PortRange,
+    /// `mitmproxy:http`, `mitmproxy:99999`, `mitmproxy:0`.
+    BadPort,
+    Empty,
+    /// It is known when Caddy starts, or per request; with its braces.
+    Placeholder(String),
+    /// A unix socket: nothing is wrong with it, but it leads to no port.
+    Unix,
+    /// `udp/mitmproxy:8080`: HTTP is not spoken there.
+    OtherNetwork(String),
+}
+
 impl Dial {
-    /// Reads Caddy's `host:port`, `tcp/host:port`, `[::1]:1`. `None` when it cannot be known what is dialled: a
-    /// placeholder, a unix socket, a port range, or something that is no address.
+    /// Reads an upstream's dial as Caddy does (`ParseNetworkAddress` in `listeners.go`): `host:port`, `:port`,
+    /// `tcp/host:port`, `[::1]:1`. The JSON config takes anything, and the wrong ones fail per request.
+    ///
+    /// # Errors
+    /// What is wrong with it, or why it is no address.
+    pub fn check(dial: &str) -> Result<Self, DialProblem> {
+        let (network, address) =
+            dial.split_once('/').map_or(("", dial), |(network, address)| (network.trim(), address));
+        if address.is_empty() {
+            return Err(DialProblem::Empty);
+        }
+        if let Some(at) = dial.find('{') {
+            let end = dial[at..].find('}').map_or(dial.len(), |length| at + length + 1);
+            return Err(DialProblem::Placeholder(dial[at..end].to_owned()));
+        }
+        match network.to_ascii_lowercase().as_str() {
+            "" if dial.starts_with('/') => return Err(DialProblem::Path),
+            "" | "tcp" | "tcp4" | "tcp6" => {}
+            network if network.starts_with("unix") => return Err(DialProblem::Unix),
+            network if network.ends_with(':') && address.starts_with('/') => return Err(DialProblem::Scheme),
+            network if network.contains([':', '.', '[']) => return Err(DialProblem::Path),
+            network => return Err(DialProblem::OtherNetwork(network.to_owned())),
+        }
+        if address.contains('/') {
+            return Err(DialProblem::Path);
+        }
+        let (host, port) = match address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, after)) if after.is_empty() || after.starts_with(':') => (host, after.strip_prefix(':')),
+            Some(_) => return Err(DialProblem::BadPort),
+            None => match address.rsplit_once(':') {
+                Some((host, _)) if host.contains(':') => (address, None),
+                Some((host, port)) => (host, Some(port)),
+                None => (address, None),
+            },
+        };
+        let read = |port: &str| port.parse::<u16>().ok().filter(|_| port.bytes().all(|digit| digit.is_ascii_digit()));
+        let port = match port.unwrap_or_default().split_once('-') {
+            None if port.unwrap_or_default().is_empty() => return Err(DialProblem::NoPort),
+            None => read(port.unwrap_or_default()),
+            Some((from, to)) => match (read(from), read(to)) {
+                (Some(from), Some(to)) if from < to => return Err(DialProblem::PortRange),
+                (Some(from), Some(to)) if from == to => Some(from),
+                _ => None,
+            },
+        };
+        match port {
+            None | Some(0) => Err(DialProblem::BadPort),
+            port => Ok(Self { host: host.to_owned(), port }),
+        }
+    }
+
+    /// The same, where a port that is missing is forgiven. `None` when it cannot be known what is dialled.
     #[must_use]
     pub fn read(dial: &str) -> Option<Self> {
-        if dial.contains(['{', '}']) || dial.contains("://") {
-            return None;
+        match Self::check(dial) {
+            Ok(dial) => Some(dial),
+            Err(DialProblem::NoPort) => {
+                let address = dial.split_once('/').map_or(dial, |(_, address)| address);
+                let host = address.trim_end_matches(':').trim_matches(['[', ']']);
+                Some(Self { host: host.to_owned(), port: None })
+            }
+            Err(_) => None,
         }
-        let address = match dial.split_once('/') {
-            Some(("tcp" | "tcp4" | "tcp6", address)) => address,
-            Some(_) => return None,
-            None => dial,
-        };
-        let (host, port) = text::host_and_port(address)?;
-        Some(Self { host: host.to_owned(), port })
     }
 }
 
@@ -169,240 +259,10 @@ pub fn listen_port(address: &str) -> Option<u16> {
     address.rsplit(':').next()?.split('-').next()?.parse().ok()
 }
 
-/// Every dial that stands anywhere in a config, in its order, each once.
-#[must_use]
-pub fn dials_of(config: &CaddyConfig) -> Vec<String> {
-    let mut seen = BTreeSet::new();
-    let mut dials = Vec::new();
-    every_proxy(config, &mut |handler, _, _| {
-        dials.extend(dials_of_handler(handler).into_iter().filter(|dial| seen.insert(dial.clone())));
-    });
-    dials
-}
-
-fn dials_of_handler(handler: &Handler) -> Vec<String> {
-    let dynamic = handler.dynamic_upstreams.iter().filter(|source| source.source == "a" && !source.name.is_empty());
-    let dynamic = dynamic.map(|source| {
-        let port = if source.port.is_empty() { "80" } else { &source.port };
-        format!("{}:{port}", source.name)
-    });
-    handler.upstreams.iter().map(|upstream| upstream.dial.clone()).chain(dynamic).collect()
-}
-
-/// Calls `visit` with every reverse proxy, the hosts of the innermost host matcher around it, and the path by which
-/// the admin API knows it.
-fn every_proxy<'c>(config: &'c CaddyConfig, visit: &mut impl FnMut(&'c Handler, &[String], &str)) {
-    for (name, server) in config.servers() {
-        let at = format!("/config/apps/http/servers/{name}");
-        for (index, route) in server.routes.iter().enumerate() {
-            proxies_of_route(route, &[], &format!("{at}/routes/{index}"), visit);
-        }
-        for (name, route) in &server.named_routes {
-            proxies_of_route(route, &[], &format!("{at}/named_routes/{name}"), visit);
-        }
-    }
-}
-
-fn proxies_of_route<'c>(
-    route: &'c Route,
-    outer: &[String],
-    at: &str,
-    visit: &mut impl FnMut(&'c Handler, &[String], &str),
-) {
-    let own: Vec<String> = route.matches.iter().filter_map(|set| set.host.clone()).flatten().collect();
-    let hosts = if own.is_empty() { outer } else { &own };
-    for (index, handler) in route.handle.iter().enumerate() {
-        let at = format!("{at}/handle/{index}");
-        if handler.handler == "reverse_proxy" {
-            visit(handler, hosts, &at);
-        }
-        for (index, nested) in handler.routes.iter().enumerate() {
-            proxies_of_route(nested, hosts, &format!("{at}/routes/{index}"), visit);
-        }
-    }
-}
-
-/// Where a request for a Host ends in a server.
-#[derive(Debug)]
-pub enum End<'c> {
-    Proxy(&'c Handler, /** A Host set by a handler before it. */ Option<&'c str>),
-    /// A handler answers by itself: `static_response`, `file_server`, ...
-    Responds(&'c str),
-    /// No route is left: Caddy answers 200 with an empty body.
-    Nothing,
-}
-
-/// All ends that a request for `host` can have, whatever its path; more than one where a matcher cannot be decided.
-/// The flag says whether it certainly ends there.
-#[must_use]
-pub fn ends<'c>(server: &'c Server, host: &str) -> Vec<(End<'c>, bool)> {
-    let mut walk = Walk {
-        server,
-        host,
-        ends: Vec::new(),
-        groups: BTreeSet::new(),
-        certain: true,
-        sets_host: None,
-        depth: 0,
-        steps: 0,
-    };
-    if !walk.routes(&server.routes) {
-        let certain = walk.certain;
-        walk.ends.push((End::Nothing, certain));
-    }
-    walk.ends
-}
-
-struct Walk<'c, 'h> {
-    server: &'c Server,
-    host: &'h str,
-    ends: Vec<(End<'c>, bool)>,
-    /// Groups of which a route was used.
-    groups: BTreeSet<&'c str>,
-    /// Whether everything so far was decided.
-    certain: bool,
-    sets_host: Option<&'c str>,
-    /// Of nested subroutes and invocations; a named route may invoke itself.
-    depth: u32,
-    /// Handlers that were run; a named route that invokes itself twice would have no end.
-    steps: u32,
-}
-
-impl<'c> Walk<'c, '_> {
-    /// Runs routes in order; true when the request certainly ended in them.
-    fn routes(&mut self, routes: &'c [Route]) -> bool {
-        routes.iter().any(|route| self.route(route))
-    }
-
-    fn route(&mut self, route: &'c Route) -> bool {
-        let group = route.group.as_deref().filter(|group| !group.is_empty());
-        if group.is_some_and(|group| self.groups.contains(group)) {
-            return false;
-        }
-        let matches = any_set(&route.matches, self.host);
-        if matches == Some(false) {
-            return false;
-        }
-        if let Some(group) = group.filter(|_| matches.is_some()) {
-            self.groups.insert(group);
-        }
-        let (certain, sets_host, ends) = (self.certain, self.sets_host, self.ends.len());
-        self.certain &= matches.is_some();
-        let mut ended = self.depth < 32 && self.handlers(&route.handle);
-        if !ended && route.terminal {
-            self.ends.push((End::Nothing, self.certain));
-            ended = true;
-        }
-        if matches.is_none() {
-            // It may as well not have matched: what comes after it is possible, too.
-            self.sets_host = sets_host;
-            self.certain = certain && self.ends.len() == ends;
-        }
-        ended && matches.is_some()
-    }
-
-    fn handlers(&mut self, handlers: &'c [Handler]) -> bool {
-        for handler in handlers {
-            self.steps += 1;
-            if self.steps > MOST_STEPS {
-                self.certain = false;
-                return false;
-            }
-            let nested = match handler.handler.as_str() {
-                "reverse_proxy" => {
-                    self.ends.push((End::Proxy(handler, self.sets_host), self.certain));
-                    return true;
-                }
-                "subroute" => Some(handler.routes.as_slice()),
-                "invoke" => {
-                    handler.name.as_ref().and_then(|name| self.server.named_routes.get(name)).map(std::slice::from_ref)
-                }
-                _ => None,
-            };
-            if handler.responds() {
-                self.ends.push((End::Responds(&handler.handler), self.certain));
-                return true;
-            }
-            if let Some(host) = handler.sets_host() {
-                self.sets_host = Some(host);
-            }
-            if let Some(routes) = nested {
-                self.depth += 1;
-                let ended = self.routes(routes);
-                self.depth -= 1;
-                if ended {
-                    return true;
-                }
-            }
-        }
-        false
-    }
-}
-
-/// Whether one of the sets matches; `None` when that cannot be decided from the Host alone.
-fn any_set(sets: &[MatcherSet], host: &str) -> Option<bool> {
-    if sets.is_empty() {
-        return Some(true);
-    }
-    let all: Vec<Option<bool>> = sets.iter().map(|set| set_matches(set, host)).collect();
-    if all.contains(&Some(true)) {
-        Some(true)
-    } else if all.contains(&None) {
-        None
-    } else {
-        Some(false)
-    }
-}
-
-fn set_matches(set: &MatcherSet, host: &str) -> Option<bool> {
-    let host_matches = match &set.host {
-        Some(patterns) => patterns.iter().map(|pattern| host_matches(pattern, host)).fold(Some(false), either),
-        None => Some(true),
-    };
-    let every_path = |paths: &Vec<String>| paths.iter().any(|path| path == "*" || path == "/*");
-    let path_matches = if set.path.as_ref().is_none_or(every_path) { Some(true) } else { None };
-    let rest = if set.undecided.is_empty() && set.method.is_none() { Some(true) } else { None };
-    let not = set.not.as_ref().map_or(Some(true), |sets| {
-        // A `not` without sets always holds.
-        if sets.is_empty() { Some(true) } else { any_set(sets, host).map(|matches| !matches) }
-    });
-    [host_matches, path_matches, rest, not].into_iter().fold(Some(true), both)
-}
-
-fn both(a: Option<bool>, b: Option<bool>) -> Option<bool> {
-    match (a, b) {
-        (Some(false), _) | (_, Some(false)) => Some(false),
-        (Some(true), Some(true)) => Some(true),
-        _ => None,
-    }
-}
-
-fn either(a: Option<bool>, b: Option<bool>) -> Option<bool> {
-    both(a.map(|a| !a), b.map(|b| !b)).map(|neither| !neither)
-}
-
-/// Caddy compares hosts without regard to case; `*` stands for one label (`modules/caddyhttp/matchers.go`).
-fn host_matches(pattern: &str, host: &str) -> Option<bool> {
-    if pattern.contains('{') {
-        return None;
-    }
-    let (mut pattern, mut host) = (pattern.split('.'), host.split('.'));
-    loop {
-        match (pattern.next(), host.next()) {
-            (None, None) => return Some(true),
-            (Some("*"), Some(_)) => {}
-            (Some(a), Some(b)) if a.eq_ignore_ascii_case(b) => {}
-            _ => return Some(false),
-        }
-    }
-}
-
 /// The host that stands for every Host that no matcher names.
 const ANY_HOST: &str = "any other Host";
-/// How many handlers are followed for one Host.
-const MOST_STEPS: u32 = 100_000;
-/// How many Hosts are followed when none was asked for; a config may name thousands.
-const MOST_HOSTS: usize = 8;
+/// How many requests are followed when no Host was asked for; a config may name thousands.
+const MOST_REQUESTS: usize = 8;
 
 /// Computes every hop and path of a setup.
 #[must_use]
@@ -430,7 +290,7 @@ pub fn find(facts: &Facts, setup: &Setup) -> Paths {
         finder.targets(mitmproxy, &mut paths.hops);
     }
     if paths.unknown.is_empty() {
-        let lost = facts.asked.hosts.iter().map(|host| without_port(host));
+        let lost = facts.asked.hosts.iter().map(|host| matchers::without_port(host));
         paths.lost =
             lost.filter(|host| !paths.paths.iter().any(|path| path.host == *host)).map(str::to_owned).collect();
     }
@@ -443,6 +303,9 @@ pub fn find(facts: &Facts, setup: &Setup) -> Paths {
         path.hops.extend(target.map(|at| first_target + at));
     }
     mark_relevant(&mut paths, &finder);
+    for caddy in &setup.caddies {
+        paths.to_mitmproxy.extend(finder.dial_for(caddy).map(|dial| (caddy.name.clone(), dial)));
+    }
     paths
 }
 
@@ -450,29 +313,25 @@ pub fn find(facts: &Facts, setup: &Setup) -> Paths {
 /// does, and it has a port or nearly the name of a mitmproxy. A Caddy may serve many other sites, which are nobody's
 /// business here.
 fn mark_relevant(paths: &mut Paths, finder: &Finder<'_>) {
-    let leading: BTreeSet<String> =
-        paths.hops.iter().filter(|hop| hop.to_mitmproxy).map(|hop| hop.from.clone()).collect();
+    let at_proxy = |hop: &&Hop| hop.to_mitmproxy && !finder.is_web_interface(hop);
+    let leading: BTreeSet<String> = paths.hops.iter().filter(at_proxy).map(|hop| hop.from.clone()).collect();
     let (ports, names) = finder.of_mitmproxies();
     let could_be_meant = |dial: &Dial| {
         dial.port.is_some_and(|port| ports.contains(&port))
             || text::nearest(&dial.host, names.iter().map(String::as_str)).is_some()
     };
     for hop in &mut paths.hops {
+        let leads = leading.contains(&hop.from);
         hop.relevant = hop.kind == HopKind::Target
-            || hop.to_mitmproxy
-            || !leading.contains(&hop.from)
-                && matches!(hop.meaning, Meaning::Unknown | Meaning::Elsewhere(_))
+            || hop.to_mitmproxy && !(leads && finder.is_web_interface(hop))
+            || !leads
+                && (hop.to.is_none() || matches!(hop.meaning, Meaning::Elsewhere(_)))
                 && could_be_meant(&hop.dial);
     }
     let Paths { paths, hops, .. } = paths;
     if paths.iter().any(|path| path.hops.iter().any(|at| hops[*at].relevant)) {
         paths.retain(|path| path.hops.iter().any(|at| hops[*at].relevant));
     }
-}
-
-/// Caddy compares Hosts without their port.
-fn without_port(host: &str) -> &str {
-    text::host_and_port(host).map_or(host, |(host, _)| host)
 }
 
 struct Finder<'f> {
@@ -485,45 +344,59 @@ struct Finder<'f> {
 
 impl Finder<'_> {
     fn upstreams(&self, caddy: &Part, config: &CaddyConfig, asked: &[String], paths: &mut Paths) {
-        let start = paths.hops.len();
-        every_proxy(config, &mut |handler, _, at| {
-            for (index, dial) in dials_of_handler(handler).into_iter().enumerate() {
-                if let Some(mut hop) = self.upstream(caddy, handler, &dial, None)
-                    && !paths.hops[start..].iter().any(|other| same_hop(other, &hop))
-                {
-                    hop.config_path = (index < handler.upstreams.len()).then(|| format!("{at}/upstreams/{index}/dial"));
+        let proxies = route::proxies(config);
+        // The same dial may stand in thousands of routes.
+        let mut known: BTreeMap<(Dial, bool), usize> = BTreeMap::new();
+        let mut leading: Vec<&Proxy<'_>> = Vec::new();
+        let mut astray: Vec<&Proxy<'_>> = Vec::new();
+        for proxy in &proxies {
+            let (mut leads, mut strays) = (false, false);
+            for (index, dial) in route::dials(proxy.handler) {
+                let Some(dial) = Dial::read(&dial) else { continue };
+                let at = *known.entry((dial.clone(), proxy.handler.tls())).or_insert_with(|| {
+                    let mut hop = self.upstream(caddy, proxy.handler, dial);
+                    hop.config_path = index.map(|index| format!("{}/upstreams/{index}/dial", proxy.at));
                     paths.hops.push(hop);
-                }
+                    paths.hops.len() - 1
+                });
+                let hop = &paths.hops[at];
+                leads |= hop.to_mitmproxy;
+                strays |= hop.to.is_none() || matches!(hop.meaning, Meaning::Elsewhere(_));
             }
-        });
-        let hosts = if asked.is_empty() {
-            self.interesting_hosts(config, &paths.hops[start..])
-        } else {
-            asked.iter().map(|host| without_port(host).to_owned()).collect()
-        };
-        for host in hosts {
-            for server in config.servers().values() {
+            if leads {
+                leading.push(proxy);
+            } else if strays {
+                astray.push(proxy);
+            }
+        }
+        // One that leads to nobody may be the one that was meant to lead there.
+        leading.append(&mut astray);
+        if leading.is_empty() {
+            leading = proxies.iter().collect();
+        }
+        for request in requests(&leading, asked) {
+            for (name, server) in config.servers() {
                 let listen = server
                     .listen
                     .iter()
                     .find_map(|address| listen_port(address))
-                    .map(|port| (port, speaks_tls(server, config, port)));
-                for (end, certain) in ends(server, &host) {
-                    let End::Proxy(handler, sets_host) = end else { continue };
-                    for dial in dials_of_handler(handler) {
-                        let Some(hop) = self.upstream(caddy, handler, &dial, sets_host) else { continue };
-                        let Some(at) = paths.hops[start..].iter().position(|other| same_hop(other, &hop)) else {
-                            continue;
-                        };
+                    .map(|port| (port, config.apps.http.speaks_tls(server, port)));
+                let (request_path, ends) = request.ends(name, server);
+                for end in ends {
+                    let EndKind::Proxy { handler, sets_host } = end.kind else { continue };
+                    for (_, dial) in route::dials(handler) {
+                        let at = Dial::read(&dial).and_then(|dial| known.get(&(dial, handler.tls())).copied());
+                        let Some(at) = at else { continue };
                         if sets_host.is_some() {
-                            paths.hops[start + at].sets_host = hop.sets_host;
+                            paths.hops[at].sets_host = handler.sets_host().or(sets_host).map(str::to_owned);
                         }
                         let path = Path {
-                            host: host.clone(),
+                            host: request.host.clone(),
+                            request_path: request_path.clone(),
                             caddy: caddy.name.clone(),
                             listen,
-                            hops: vec![start + at],
-                            undecided: !certain,
+                            hops: vec![at],
+                            undecided: !end.certain,
                         };
                         if !paths.paths.contains(&path) {
                             paths.paths.push(path);
@@ -534,28 +407,9 @@ impl Finder<'_> {
         }
     }
 
-    /// The Hosts around every proxy whose dial leads to mitmproxy or to nobody; all Hosts when there is none such.
-    fn interesting_hosts(&self, config: &CaddyConfig, hops: &[Hop]) -> Vec<String> {
-        let leads = |hop: &Hop| hop.to_mitmproxy || hop.to.is_none() || matches!(hop.meaning, Meaning::Elsewhere(_));
-        let all_lead_elsewhere = !hops.iter().any(leads);
-        let mut hosts: Vec<String> = Vec::new();
-        every_proxy(config, &mut |handler, around, _| {
-            let dials: Vec<Dial> = dials_of_handler(handler).iter().filter_map(|dial| Dial::read(dial)).collect();
-            let wanted = all_lead_elsewhere || hops.iter().any(|hop| leads(hop) && dials.contains(&hop.dial));
-            let around: Vec<String> = if around.is_empty() { vec![ANY_HOST.to_owned()] } else { around.to_vec() };
-            for host in around {
-                if wanted && hosts.len() < MOST_HOSTS && !hosts.contains(&host) {
-                    hosts.push(host);
-                }
-            }
-        });
-        hosts
-    }
-
-    fn upstream(&self, caddy: &Part, handler: &Handler, dial: &str, sets_host: Option<&str>) -> Option<Hop> {
-        let dial = Dial::read(dial)?;
-        let sets_host = handler.sets_host().or(sets_host).map(str::to_owned);
-        Some(self.hop(caddy, HopKind::Upstream, dial, sets_host, handler.tls()))
+    fn upstream(&self, caddy: &Part, handler: &Handler, dial: Dial) -> Hop {
+        let sets_host = handler.sets_host().map(str::to_owned);
+        self.hop(caddy, HopKind::Upstream, dial, sets_host, handler.tls())
     }
 
     fn targets(&self, mitmproxy: &Part, hops: &mut Vec<Hop>) {
@@ -565,7 +419,8 @@ impl Finder<'_> {
             let tls = matches!(target.scheme.as_str(), "https" | "tls");
             let dial = Dial { host: target.host, port: Some(target.port) };
             let hop = self.hop(mitmproxy, HopKind::Target, dial, None, tls);
-            if !hops.iter().any(|other| same_hop(other, &hop)) {
+            let same = |other: &Hop| other.from == hop.from && other.dial == hop.dial && other.tls == hop.tls;
+            if !hops.iter().any(|other| other.kind == HopKind::Target && same(other)) {
                 hops.push(hop);
             }
         }
@@ -593,6 +448,45 @@ impl Finder<'_> {
             names.insert("mitmproxy".to_owned());
         }
         (ports, names)
+    }
+
+    /// Whether a hop leads to mitmweb's web interface instead of its proxy.
+    fn is_web_interface(&self, hop: &Hop) -> bool {
+        let seen = hop.to.as_ref().and_then(|to| self.mitmproxies.named(to));
+        seen.is_some_and(|seen| {
+            let port = hop.port_inside(self.containers);
+            port == Some(seen.command_line.web_port()) && !modes_at(seen, port.unwrap_or(0)).any(|_| true)
+        })
+    }
+
+    /// An address of a mitmproxy for a Caddy: its own loopback in one place, a name on a network of both, a published port.
+    fn dial_for(&self, caddy: &Part) -> Option<String> {
+        self.setup.mitmproxies.iter().find_map(|part| {
+            let seen = self.mitmproxies.named(&part.name);
+            let own = self.containers.named(&part.name);
+            let port = seen.and_then(|seen| seen.modes().0.first().map(|mode| mode.listen_port)).unwrap_or(8080);
+            if part.place == caddy.place {
+                return Some(format!("localhost:{port}"));
+            }
+            let owner = match &part.place {
+                Place::Container(owner) => self.containers.named(owner)?,
+                Place::Host => return None,
+            };
+            match &caddy.place {
+                Place::Host => owner.published(port).map(|(ip, port)| text::join_port(ip, port)),
+                Place::Container(name) => {
+                    let caddy = self.containers.named(name)?;
+                    let shared = owner.networks.iter().find(|attached| {
+                        crate::model::docker::is_user_defined(&attached.network)
+                            && caddy.on(&attached.network).is_some()
+                    })?;
+                    // A service of compose is known by its short name.
+                    let service = own.and_then(|own| own.compose.as_ref()).map(|compose| compose.service.as_str());
+                    let name = service.filter(|service| shared.answers_to(service)).unwrap_or(&owner.name);
+                    Some(text::join_port(name, port))
+                }
+            }
+        })
     }
 
     fn hop(&self, from: &Part, kind: HopKind, dial: Dial, sets_host: Option<String>, tls: bool) -> Hop {
@@ -685,17 +579,8 @@ impl Finder<'_> {
         let is_target = |mode: &Mode| {
             mode.target.as_ref().is_some_and(|own| own.host == target.dial.host && Some(own.port) == target.dial.port)
         };
-        let Some(port) = self.port_inside(upstream) else { return true };
+        let Some(port) = upstream.port_inside(self.containers) else { return true };
         modes.iter().any(|mode| mode.listen_port == port && is_target(mode))
-    }
-
-    /// The port that a dial reaches inside the one that is meant: another one when it goes over a published port.
-    fn port_inside(&self, hop: &Hop) -> Option<u16> {
-        let port = hop.dial.port?;
-        match self.containers.publishing(port) {
-            Some((container, inside)) if hop.is_over_host() && Some(&container.name) == hop.to.as_ref() => Some(inside),
-            _ => Some(port),
-        }
     }
 }
 
@@ -703,79 +588,88 @@ fn modes_at(seen: &MitmproxySeen, port: u16) -> impl Iterator<Item = Mode> {
     seen.modes().0.into_iter().filter(move |mode| mode.listen_port == port)
 }
 
-fn same_hop(a: &Hop, b: &Hop) -> bool {
-    a.from == b.from && a.kind == b.kind && a.dial == b.dial && a.tls == b.tls
+/// A request that is followed.
+struct Followed<'p> {
+    host: String,
+    /// The example of the route that it is meant for; `None` when none can be given.
+    sample: Option<String>,
+    /// The proxy at the end of that route, when it is meant for one.
+    meant: Option<&'p Handler>,
 }
 
-/// A server speaks TLS when it has policies for it, or listens on the https port.
-fn speaks_tls(server: &Server, config: &CaddyConfig, port: u16) -> bool {
-    server.tls_policies > 0 || port == config.apps.http.https_port.unwrap_or(443)
+impl Followed<'_> {
+    /// Where it ends in a server, and the path for which that holds. An earlier route may take the example away
+    /// (`respond / ...`), and another path gets by: the first that certainly leads to what is meant is taken.
+    fn ends<'c>(&self, name: &str, server: &'c Server) -> (String, Vec<End<'c>>) {
+        let ask = |path: Option<&str>| route::ends(name, server, &Request { host: &self.host, path, method: None });
+        let is_meant = |end: &End<'_>| match end.kind {
+            EndKind::Proxy { handler, .. } => self.meant.is_none_or(|meant| std::ptr::eq(meant, handler)),
+            _ => false,
+        };
+        let Some(sample) = &self.sample else { return ("/".to_owned(), ask(None)) };
+        let other = if sample.ends_with('/') { format!("{sample}x") } else { format!("{sample}/x") };
+        let mut found: Vec<(String, Vec<End<'c>>)> = Vec::new();
+        for path in [sample, &other] {
+            let ends = ask(Some(path));
+            if ends.iter().any(|end| end.certain && is_meant(end)) {
+                return (path.clone(), ends);
+            }
+            found.push((path.clone(), ends));
+        }
+        let best = found.iter().position(|(_, ends)| ends.iter().any(is_meant));
+        let any_proxy = |ends: &[End<'_>]| ends.iter().any(|end| matches!(end.kind, EndKind::Proxy { .. }));
+        match best.or_else(|| found.iter().position(|(_, ends)| any_proxy(ends))) {
+            Some(best) => found.swap_remove(best),
+            // Then perhaps for a path that was not thought of.
+            None => (sample.clone(), ask(None)),
+        }
+    }
+}
+
+/// The requests that tell most: for every proxy the first Hosts around it, or those that were asked for, each with an
+/// example path.
+fn requests<'p>(proxies: &[&Proxy<'p>], asked: &[String]) -> Vec<Followed<'p>> {
+    let mut requests: Vec<Followed<'_>> = Vec::new();
+    let mut add = |host: &str, proxy: Option<&Proxy<'p>>| {
+        let sample = proxy.map_or(Some("/"), |proxy| proxy.sample_path.as_deref());
+        if !requests.iter().any(|known| known.host == host && known.sample.as_deref() == sample) {
+            requests.push(Followed {
+                host: host.to_owned(),
+                sample: sample.map(str::to_owned),
+                meant: proxy.map(|proxy| proxy.handler),
+            });
+        }
+        requests.len() < MOST_REQUESTS
+    };
+    if asked.is_empty() {
+        for proxy in proxies {
+            let any_host = [ANY_HOST.to_owned()];
+            let hosts = if proxy.hosts.is_empty() { &any_host } else { proxy.hosts.as_slice() };
+            if !hosts.iter().all(|host| add(host, Some(proxy))) {
+                break;
+            }
+        }
+        return requests;
+    }
+    for host in asked.iter().map(|host| matchers::without_port(host)) {
+        let lets_by = |proxy: &&&Proxy<'p>| {
+            proxy.hosts.is_empty() || matchers::hosts_match(&proxy.hosts, Some(host)) != Some(false)
+        };
+        let mut meant = proxies.iter().filter(lets_by).take(MOST_REQUESTS).peekable();
+        if meant.peek().is_none() {
+            add(host, None);
+        }
+        for proxy in meant {
+            add(host, Some(proxy));
+        }
+    }
+    requests
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{Context, example};
-
-    fn server(routes: &str) -> Server {
-        serde_json::from_str(&format!(r#"{{"listen":[":80"],"routes":{routes}}}"#)).unwrap()
-    }
-
-    fn dials(server: &Server, host: &str) -> Vec<String> {
-        let ends = ends(server, host);
-        ends.iter()
-            .map(|(end, certain)| match end {
-                End::Proxy(handler, _) => format!("{}{}", handler.upstreams[0].dial, if *certain { "" } else { "?" }),
-                End::Responds(handler) => (*handler).to_owned(),
-                End::Nothing => "nothing".to_owned(),
-            })
-            .collect()
-    }
-
-    const PROXY_A: &str = r#"{"handler":"reverse_proxy","upstreams":[{"dial":"a:1"}]}"#;
-    const PROXY_B: &str = r#"{"handler":"reverse_proxy","upstreams":[{"dial":"b:1"}]}"#;
-
-    #[test]
-    fn the_first_route_that_answers_wins() {
-        let server = server(&format!(
-            r#"[{{"match":[{{"host":["*.Example.com"]}}],"handle":[{{"handler":"encode"}},{PROXY_A}]}},{{"handle":[{PROXY_B}]}}]"#
-        ));
-        assert_eq!(dials(&server, "api.example.COM"), ["a:1"]);
-        assert_eq!(dials(&server, "x.api.example.com"), ["b:1"]);
-    }
-
-    #[test]
-    fn a_terminal_route_without_an_answer_ends_in_an_empty_200() {
-        let server = server(&format!(r#"[{{"match":[{{"host":["a"]}}],"terminal":true}},{{"handle":[{PROXY_A}]}}]"#));
-        assert_eq!(dials(&server, "a"), ["nothing"]);
-    }
-
-    #[test]
-    fn of_a_group_one_route_is_used() {
-        let server = server(&format!(
-            r#"[{{"handle":[{{"handler":"subroute","routes":[
-                {{"group":"g","handle":[{{"handler":"headers"}}]}},{{"group":"g","handle":[{PROXY_A}]}},{{"handle":[{PROXY_B}]}}]}}]}}]"#
-        ));
-        assert_eq!(dials(&server, "h"), ["b:1"]);
-    }
-
-    #[test]
-    fn what_cannot_be_decided_is_said_to_be_so() {
-        let server = server(&format!(
-            r#"[{{"match":[{{"header":{{"X":["1"]}}}}],"handle":[{PROXY_A}]}},{{"match":[{{"not":[{{"host":["h"]}}]}}],"handle":[{PROXY_A}]}},{{"handle":[{PROXY_B}]}}]"#
-        ));
-        assert_eq!(dials(&server, "h"), ["a:1?", "b:1?"]);
-    }
-
-    #[test]
-    fn routes_without_end_come_to_an_end() {
-        let server: Server = serde_json::from_str(
-            r#"{"named_routes":{"n":{"handle":[{"handler":"invoke","name":"n"},{"handler":"invoke","name":"n"}]}},
-            "routes":[{"handle":[{"handler":"invoke","name":"n"}]}]}"#,
-        )
-        .unwrap();
-        assert_eq!(dials(&server, "h"), ["nothing"]);
-    }
 
     #[test]
     fn dials_of_other_sites_are_nobodys_business() {
@@ -801,11 +695,87 @@ mod tests {
     fn reads_every_form_of_a_dial() {
         let dial = |text: &str| Dial::read(text).map(|dial| (dial.host, dial.port));
         assert_eq!(dial("tcp/mitmproxy:8080"), Some(("mitmproxy".into(), Some(8080))));
-        assert_eq!(dial("[::1]:1"), Some(("::1".into(), Some(1))));
-        assert_eq!(dial("mitmproxy"), Some(("mitmproxy".into(), None)));
-        for unknown in ["{env.X}:80", "unix//run/x.sock", "http://h:1", "h:1-2"] {
-            assert_eq!(dial(unknown), None, "{unknown}");
+        assert_eq!(dial("TCP6/[::1]:1"), Some(("::1".into(), Some(1))));
+        assert_eq!((dial(":8080"), dial("h:1-1")), (Some((String::new(), Some(8080))), Some(("h".into(), Some(1)))));
+        for without_port in ["mitmproxy", "tcp/mitmproxy", "mitmproxy:"] {
+            assert_eq!(dial(without_port), Some(("mitmproxy".into(), None)), "{without_port}");
         }
+        for (wrong, problem) in [
+            ("http://h:1", DialProblem::Scheme),
+            ("http://h", DialProblem::Scheme),
+            ("h:1/api", DialProblem::Path),
+            ("tcp/h:1/api", DialProblem::Path),
+            ("/h:1", DialProblem::Path),
+            ("h:1-2", DialProblem::PortRange),
+            ("h:2-1", DialProblem::BadPort),
+            ("h:http", DialProblem::BadPort),
+            ("h:99999", DialProblem::BadPort),
+            ("h:+80", DialProblem::BadPort),
+            ("h:0", DialProblem::BadPort),
+            ("", DialProblem::Empty),
+            ("tcp/", DialProblem::Empty),
+            ("{env.X}:80", DialProblem::Placeholder("{env.X}".into())),
+            ("h:{env.PORT}", DialProblem::Placeholder("{env.PORT}".into())),
+            ("unix//run/x.sock", DialProblem::Unix),
+            ("unix+h2c//run/x.sock", DialProblem::Unix),
+            ("udp/h:1", DialProblem::OtherNetwork("udp".into())),
+        ] {
+            assert_eq!((Dial::check(wrong), dial(wrong)), (Err(problem), None), "{wrong}");
+        }
+        assert_eq!(Dial::check("::1"), Err(DialProblem::NoPort));
+    }
+
+    /// A healthy setup with these routes.
+    fn with_routes(routes: &str) -> Paths {
+        let mut facts = example::healthy();
+        let config = format!(r#"{{"apps":{{"http":{{"servers":{{"s":{{"listen":[":80"],"routes":[{routes}]}}}}}}}}}}"#);
+        facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(&config).unwrap());
+        Context::new(facts).paths.unwrap()
+    }
+
+    fn proxy(dial: &str) -> String {
+        format!(r#"{{"handler":"reverse_proxy","upstreams":[{{"dial":"{dial}"}}]}}"#)
+    }
+
+    #[test]
+    fn a_route_with_a_path_is_followed_with_a_path_that_gets_by() {
+        let paths = with_routes(&format!(
+            r#"{{"match":[{{"path":["/api/*"]}}],"handle":[{{"handler":"subroute","routes":[
+                {{"handle":[{{"handler":"rewrite","strip_path_prefix":"/api"}}]}},{{"handle":[{}]}}]}}]}},{{"handle":[{}]}}"#,
+            proxy("mitmproxy:8080"),
+            proxy("oldsite:9000"),
+        ));
+        let seen: Vec<(&str, bool, String)> = paths
+            .paths
+            .iter()
+            .map(|path| (path.request_path.as_str(), path.undecided, paths.hops[path.hops[0]].id()))
+            .collect();
+        assert_eq!(seen, [("/api/x", false, "caddy -> mitmproxy:8080".to_owned())]);
+    }
+
+    #[test]
+    fn an_earlier_route_for_the_example_alone_takes_nothing_away() {
+        let respond = r#"{"match":[{"path":["/"]}],"handle":[{"handler":"static_response"}]}"#;
+        let paths = with_routes(&format!(r#"{respond},{{"handle":[{}]}}"#, proxy("mitmproxy:8080")));
+        assert_eq!((paths.paths[0].request_path.as_str(), paths.paths[0].undecided), ("/x", false));
+    }
+
+    #[test]
+    fn ten_thousand_routes_are_little_work() {
+        let routes: Vec<String> = (0..10_000)
+            .map(|n| {
+                let proxy = proxy(&format!("site{n}:8080"));
+                format!(r#"{{"match":[{{"host":["site{n}.example.com"]}}],"handle":[{proxy}],"terminal":true}}"#)
+            })
+            .chain([format!(r#"{{"handle":[{}]}}"#, proxy("mitmproxy:8080"))])
+            .collect();
+        let paths = with_routes(&routes.join(","));
+        assert_eq!(paths.hops.len(), 10_002);
+        assert_eq!(
+            paths.hops[9_999].config_path.as_deref(),
+            Some("/config/apps/http/servers/s/routes/9999/handle/0/upstreams/0/dial")
+        );
+        assert!(paths.paths.len() <= MOST_REQUESTS);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::model::{
     facts::Kind,
     host::{Host, Process, ProcessProgram},
     names::{self, Meaning},
-    path, text,
+    path, route, text,
 };
 
 /// What a part does.
@@ -309,7 +309,7 @@ fn narrow_by_dials(
 
 /// Whether some dial of this config leads to a mitmproxy, by name, address or published port.
 fn dials(config: &CaddyConfig, place: &Place, mitmproxy: &Part, containers: &Containers, networks: &Networks) -> bool {
-    path::dials_of(config).iter().any(|dial| {
+    route::dials_of(config).iter().any(|dial| {
         let Some(dial) = path::Dial::read(dial) else { return false };
         let on_host = || match &mitmproxy.kind {
             PartKind::Container if mitmproxy.place != Place::Host => {

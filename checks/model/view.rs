@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Place;
+use crate::model::{Known, Place};
 
 /// What was seen from each place that the path goes through.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,17 @@ impl fmt::Display for Way {
             Self::Inferred => "inferred from inspect, not seen",
         })
     }
+}
+
+/// What somebody sees who uses an API over the port that is published for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PublishedSeen {
+    /// The address on this machine: `127.0.0.1:2019`.
+    pub address: String,
+    /// The host's address that it is published on; empty or `0.0.0.0` or `::` for all.
+    pub host_ip: String,
+    /// The HTTP status and what was said with it (the reason phrase or the first line of the body), or why there is none.
+    pub answer: Known<(u16, String)>,
 }
 
 /// What was seen from one place.
@@ -107,7 +118,20 @@ pub struct ConnectionSeen {
     pub ip: Option<IpAddr>,
     pub port: u16,
     pub answer: ConnectionAnswer,
+    /// What the server speaks, where it was greeted in TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaks: Option<Speaks>,
     pub took_ms: u64,
+}
+
+/// How a server answers the first message of a TLS handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speaks {
+    /// With a handshake message or an alert.
+    Tls,
+    /// With anything else, or by closing.
+    NoTls,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,319 @@
+use crate::model::{
+    Action, Edit, Evidence, Explains, Finding, Fix, Gap, Part, Place, Role, Setup, Verdict,
+    caddy::{Caddies, CaddyConfig, CaddySeen},
+    docker::Containers,
+    facts::{Attempt, Kind, Missing},
+    fix::{self, ApiAt, Change},
+    path::listen_port,
+    view::PublishedSeen,
+};
+
+check! {
+    /// Is Caddy's admin API usable from where its user is?
+    ///
+    /// ## What it looks at
+    /// Whether the admin API answers inside Caddy's own place, and, where its port is published, whether it answers there as
+    /// well: to a request like one that curl or a client library sends to `http://127.0.0.1:PORT`. An API that is not
+    /// published is read through Caddy's network namespace, and passes.
+    ///
+    /// ## Why it matters
+    /// Routes are switched to mitmproxy and back over this API. Published but bound to the container's own loopback it
+    /// accepts the connection and resets it: that the port is open proves nothing. Bound to a named address it refuses every
+    /// Host but that one (`host not allowed`).
+    ///
+    /// ## What it does not blame
+    /// That a request does not travel: Caddy serves its routes whether its admin API can be used or not.
+    ///
+    /// ## How to fix it
+    /// Let it listen on `0.0.0.0:2019` inside the container, and publish the port on 127.0.0.1 only: whoever reaches it may
+    /// change everything. In the Caddyfile `{ admin 0.0.0.0:2019 }`, or in the environment `CADDY_ADMIN=0.0.0.0:2019`
+    /// (2.6.3 and newer; the config goes before it).
+    id: "caddy-admin",
+    group: Caddy,
+    after: ["setup-found", "container-health", "port-conflict"],
+    needs: [Setup, Caddies, Attempt<Containers>],
+    run: run,
+}
+
+fn run(setup: &Setup, caddies: &Caddies, containers: Result<&Containers, &Missing>) -> Verdict {
+    let mut verdict = Verdict::default();
+    verdict.gaps.extend(setup.gap(Role::Caddy));
+    for part in &setup.caddies {
+        let Some(seen) = caddies.named(&part.name) else {
+            verdict.gaps.push(Gap::about([&part.name], format!("{} was not asked", part.name)));
+            continue;
+        };
+        match &seen.config {
+            Ok(config) => {
+                verdict.evidence.push(Evidence::new(&part.name, format!("answers at {} ({})", seen.admin, seen.way)));
+                let finding = match &seen.published {
+                    Some(published) => judge_published(part, seen, config, published, containers.ok()),
+                    None => open_on_host(part, config),
+                };
+                verdict.findings.extend(finding);
+            }
+            Err(missing) => match refusal(part, seen, missing) {
+                // Beside one that can be read it may be somebody else's.
+                Some(_) if caddies.0.iter().any(|other| other.config.is_ok()) => {
+                    verdict.gaps.push(Gap::about([&part.name], missing.to_string()));
+                }
+                Some(finding) => verdict.findings.push(finding),
+                None => verdict.gaps.push(Gap::about([&part.name], missing.to_string())),
+            },
+        }
+    }
+    verdict.summary = "Caddy's admin API answers".to_owned();
+    verdict
+}
+
+/// What a user of the published port sees.
+fn judge_published(
+    part: &Part,
+    seen: &CaddySeen,
+    config: &CaddyConfig,
+    published: &PublishedSeen,
+    containers: Option<&Containers>,
+) -> Option<Finding> {
+    let name = &part.name;
+    let address = &published.address;
+    match &published.answer {
+        Ok((403, said)) => Some(
+            Finding::fail(
+                [name],
+                format!("{name}'s admin API is published at {address}, and refuses whoever asks for it there"),
+            )
+            .explaining(Explains::Nothing)
+            .seen(format!("GET http://{address}/"), format!("HTTP 403: {said}"))
+            .seen("listens on", listen(config))
+            .fix(origins(config, address)),
+        ),
+        Ok(_) if is_everywhere(&published.host_ip) => Some(exposed(
+            name,
+            format!("{name}'s admin API is open on all interfaces of this machine, and asks for no password"),
+            ("published at", format!("{}:{}", any(&published.host_ip), port_of(address))),
+            format!("publish it as 127.0.0.1:{}:{}", port_of(address), listen_port(&seen.admin).unwrap_or(2019)),
+        )),
+        Ok(_) => None,
+        Err(missing) if matches!(missing.kind(), Some(Kind::Refused | Kind::Garbage)) => {
+            let port = listen_port(&seen.admin).unwrap_or(2019);
+            let mut finding = Finding::fail(
+                [name],
+                format!(
+                    "{name}'s admin API is published at {address}, and listens on {} only inside the container",
+                    listen(config)
+                ),
+            )
+            .explaining(Explains::Nothing)
+            .seen(format!("GET http://{address}/"), said(missing))
+            .seen("inside the container", format!("it answers at {}", seen.admin));
+            if is_everywhere(&published.host_ip) {
+                finding = finding.seen(
+                    "beware",
+                    format!(
+                        "published as {}:{}: publish it on 127.0.0.1 before, since it asks for no password",
+                        any(&published.host_ip),
+                        port_of(address)
+                    ),
+                );
+            }
+            Some(open_up(finding, part, seen, config, port, containers))
+        }
+        // A timeout says nothing about where it listens.
+        Err(_) => None,
+    }
+}
+
+fn open_up(
+    finding: Finding,
+    part: &Part,
+    seen: &CaddySeen,
+    config: &CaddyConfig,
+    port: u16,
+    containers: Option<&Containers>,
+) -> Finding {
+    let listen = format!("0.0.0.0:{port}");
+    let lasting =
+        Edit { file: "Caddyfile".to_owned(), language: "caddyfile", text: format!("{{\n\tadmin {listen}\n}}\n") };
+    let at = ApiAt::of(part, &seen.admin);
+    let finding = finding.fix(
+        Fix::new(
+            format!("let it listen on {listen} now"),
+            Action::SetCaddy {
+                at,
+                config_path: "/config/admin/listen".to_owned(),
+                value: serde_json::json!(listen),
+                old: config.admin.as_ref().and_then(|admin| admin.listen.as_ref()).map(|old| serde_json::json!(old)),
+            },
+        )
+        .edit(lasting),
+    );
+    let container = containers.and_then(|all| all.named(&part.name));
+    match container.filter(|_| config.admin.is_none() && knows_variable(seen)) {
+        Some(own) => finding.fix(fix::recreate(
+            own,
+            format!("make {} anew with CADDY_ADMIN={listen}", part.name),
+            Change::Environment { name: "CADDY_ADMIN".to_owned(), value: listen.clone() },
+            &["environment:", &format!("  CADDY_ADMIN: {listen}")],
+        )),
+        None => finding,
+    }
+}
+
+/// From 2.6.3 on it obeys `CADDY_ADMIN`.
+fn knows_variable(seen: &CaddySeen) -> bool {
+    let parts = seen.version.as_deref().unwrap_or_default().split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    parts.collect::<Vec<_>>() >= vec![2, 6, 3]
+}
+
+fn origins(config: &CaddyConfig, address: &str) -> Fix {
+    let port = port_of(address);
+    let mut origins = config.admin.as_ref().and_then(|admin| admin.origins.clone()).unwrap_or_default();
+    origins.extend([format!("127.0.0.1:{port}"), format!("localhost:{port}")]);
+    let text = format!("{{\n\tadmin {} {{\n\t\torigins {}\n\t}}\n}}\n", listen(config), origins.join(" "));
+    Fix::new(format!("let in who asks for 127.0.0.1:{port} or localhost:{port}"), Action::Manual).edit(Edit {
+        file: "Caddyfile".to_owned(),
+        language: "caddyfile",
+        text,
+    })
+}
+
+/// A Caddy in the host's place that listens beyond loopback.
+fn open_on_host(part: &Part, config: &CaddyConfig) -> Option<Finding> {
+    let listen = config.admin.as_ref()?.listen.as_ref()?;
+    let (host, port) = listen.rsplit_once(':')?;
+    (part.place == Place::Host && is_everywhere(host.trim_matches(['[', ']']))).then(|| {
+        exposed(
+            &part.name,
+            format!("{}'s admin API is open on all interfaces of this machine, and asks for no password", part.name),
+            ("listens on", listen.clone()),
+            format!("let it listen on localhost:{port}"),
+        )
+    })
+}
+
+fn exposed(name: &str, summary: String, seen: (&str, String), title: String) -> Finding {
+    Finding::warn([name], summary).seen(seen.0, seen.1).fix(Fix::new(title, Action::Manual))
+}
+
+/// It cannot be read at all, and that is the setup's own doing.
+fn refusal(part: &Part, seen: &CaddySeen, missing: &Missing) -> Option<Finding> {
+    let name = &part.name;
+    match missing.kind()? {
+        Kind::Status(403) => Some(
+            Finding::fail([name], format!("{name}'s admin API lets nobody in who asks for {}", seen.admin))
+                .explaining(Explains::AllButHops)
+                .seen("answer", said(missing))
+                .fix(Fix::new(
+                    format!("add {} to its origins", seen.admin.trim_start_matches("http://")),
+                    Action::Manual,
+                )),
+        ),
+        Kind::Refused => Some(
+            Finding::fail([name], format!("{name}'s admin API is off, or not at {}", seen.admin))
+                .explaining(Explains::AllButHops)
+                .seen("answer", said(missing))
+                .fix(
+                    Fix::new("switch it on, or name its address with --caddy http://ADDRESS:PORT", Action::Manual)
+                        .edit(Edit {
+                            file: "Caddyfile".to_owned(),
+                            language: "caddyfile",
+                            text: "{\n\tadmin localhost:2019\n}\n".to_owned(),
+                        }),
+                ),
+        ),
+        _ => None,
+    }
+}
+
+fn said(missing: &Missing) -> String {
+    match missing.root() {
+        Missing::Failed { why, .. } => why.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn listen(config: &CaddyConfig) -> &str {
+    config.admin.as_ref().and_then(|admin| admin.listen.as_deref()).unwrap_or("localhost:2019")
+}
+
+fn is_everywhere(host_ip: &str) -> bool {
+    matches!(host_ip, "" | "0.0.0.0" | "::")
+}
+
+fn any(host_ip: &str) -> &str {
+    if host_ip.is_empty() { "0.0.0.0" } else { host_ip }
+}
+
+fn port_of(address: &str) -> &str {
+    address.rsplit(':').next().unwrap_or(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Context, Severity, caddy::Admin, example, facts::Known};
+
+    fn judged(change: impl FnOnce(&mut CaddySeen)) -> Verdict {
+        let mut facts = example::healthy();
+        change(&mut facts.caddies.as_mut().unwrap().0[0]);
+        (CHECK.run)(&Context::new(facts))
+    }
+
+    fn published(host_ip: &str, answer: Known<(u16, String)>) -> Option<PublishedSeen> {
+        Some(PublishedSeen { address: "127.0.0.1:12019".into(), host_ip: host_ip.into(), answer })
+    }
+
+    fn reset() -> Known<(u16, String)> {
+        Err(Missing::failed("GET http://127.0.0.1:12019/", Kind::Garbage, "connection closed before message completed"))
+    }
+
+    #[test]
+    fn one_that_is_not_published_passes() {
+        let verdict = judged(|_| {});
+        assert_eq!((verdict.worst(), verdict.gaps.len()), (None, 0));
+        assert!(verdict.evidence[0].value.contains("namespace"), "{:?}", verdict.evidence);
+    }
+
+    #[test]
+    fn one_that_is_published_and_on_loopback_is_opened() {
+        let verdict = judged(|seen| seen.published = published("127.0.0.1", reset()));
+        let finding = &verdict.findings[0];
+        assert_eq!(
+            finding.summary,
+            "caddy's admin API is published at 127.0.0.1:12019, and listens on localhost:2019 only inside the container"
+        );
+        assert_eq!(finding.fixes.len(), 1, "CADDY_ADMIN is not offered to an unknown version");
+        let with_variable = judged(|seen| {
+            seen.published = published("127.0.0.1", reset());
+            seen.version = Some("2.9.1".into());
+        });
+        let commands = with_variable.findings[0].fixes[1].action.commands().join("\n");
+        assert!(commands.contains("CADDY_ADMIN=0.0.0.0:2019"), "{commands}");
+    }
+
+    #[test]
+    fn a_refused_host_gets_its_origins() {
+        let said = r#"{"error":"host not allowed: 127.0.0.1:12019"}"#;
+        let verdict = judged(|seen| {
+            seen.published = published("127.0.0.1", Ok((403, said.into())));
+            seen.config.as_mut().unwrap().admin = Some(Admin { listen: Some("caddy:2019".into()), ..Admin::default() });
+        });
+        let text = &verdict.findings[0].fixes[0].edits[0].text;
+        assert!(text.contains("admin caddy:2019") && text.contains("origins 127.0.0.1:12019"), "{text}");
+    }
+
+    #[test]
+    fn an_open_one_is_a_warning() {
+        let verdict = judged(|seen| seen.published = published("0.0.0.0", Ok((404, String::new()))));
+        assert_eq!(verdict.findings[0].severity, Severity::Warn);
+        assert_eq!(judged(|seen| seen.published = published("127.0.0.1", Ok((404, String::new())))).worst(), None);
+    }
+
+    #[test]
+    fn one_that_is_off_fails_and_one_that_is_slow_is_not_known() {
+        let missing = |kind| Err(Missing::failed("GET http://127.0.0.1:2019/config/", kind, "no"));
+        assert!(judged(|seen| seen.config = missing(Kind::Refused)).findings[0].summary.contains("is off, or not at"));
+        let slow = judged(|seen| seen.config = missing(Kind::TimedOut));
+        assert_eq!((slow.worst(), slow.gaps.len()), (None, 1));
+    }
+}

@@ -1,0 +1,532 @@
+use serde_json::{Value, json};
+
+use crate::model::{
+    Action, Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Part, Paths, Place, Role, Setup, Verdict,
+    caddy::{Caddies, Handler},
+    docker::Containers,
+    facts::Attempt,
+    fix::ApiAt,
+    mitmproxy::{Mitmproxies, MitmproxySeen},
+    names::Meaning,
+    path::{Dial, DialProblem, HopKind},
+    route::{self, Proxy},
+    text,
+    view::{ConnectionAnswer, Views},
+};
+
+check! {
+    /// Does each dial mean what it should from Caddy's place?
+    ///
+    /// ## What it looks at
+    /// Every dial that leads to mitmproxy, or that could be meant to: what its host is in Caddy's own place, and who listens
+    /// on its port there. mitmproxy itself tells the ports of its modes and of its web interface; to anything else one
+    /// connection is tried and closed. The form of each dial is read as Caddy reads it: the JSON API takes any text, and
+    /// fails with every request.
+    ///
+    /// ## Why it matters
+    /// A 502 with an empty body. `localhost` in a container is that container. A published port exists on the host only;
+    /// between containers it is the port inside that counts. The port of the web interface is not the proxy's. A dial
+    /// without a port goes to port 0.
+    ///
+    /// ## What it does not blame
+    /// Dials of other sites: only those that lead to mitmproxy, have one of its ports, or nearly its name.
+    ///
+    /// ## How to fix it
+    /// Set the dial of that very upstream, by the admin API now, and in the Caddyfile for good.
+    id: "caddy-dial",
+    group: Caddy,
+    after: ["setup-found", "container-health", "caddy-admin", "caddy-route"],
+    needs: [Setup, Paths, Caddies, Attempt<Mitmproxies>, Attempt<Containers>, Attempt<Views>],
+    run: run,
+}
+
+fn run(
+    setup: &Setup,
+    paths: &Paths,
+    caddies: &Caddies,
+    mitmproxies: Result<&Mitmproxies, &Missing>,
+    containers: Result<&Containers, &Missing>,
+    views: Result<&Views, &Missing>,
+) -> Verdict {
+    let mut verdict = Verdict::default();
+    verdict.gaps.extend(setup.gap(Role::Caddy));
+    verdict.gaps.extend(paths.gaps());
+    for part in &setup.caddies {
+        let Some(seen) = caddies.named(&part.name) else { continue };
+        let Ok(config) = &seen.config else { continue };
+        let judge = Judge {
+            part,
+            admin: &seen.admin,
+            paths,
+            setup,
+            mitmproxies: mitmproxies.ok(),
+            containers: containers.ok(),
+            views: views.ok(),
+        };
+        let proxies = route::proxies(config);
+        judge.forms(&proxies, &mut verdict);
+        let own = paths.relevant().filter(|hop| hop.kind == HopKind::Upstream && hop.from == part.name);
+        for hop in own {
+            judge.hop(hop, &proxies, &mut verdict);
+        }
+    }
+    if verdict.evidence.is_empty() && verdict.findings.is_empty() && verdict.gaps.is_empty() {
+        return Verdict::not_applicable("no dial of Caddy leads to mitmproxy, or could be meant to");
+    }
+    verdict.summary = "every dial that leads to mitmproxy is right where Caddy is".to_owned();
+    verdict
+}
+
+struct Judge<'j> {
+    part: &'j Part,
+    admin: &'j str,
+    paths: &'j Paths,
+    setup: &'j Setup,
+    mitmproxies: Option<&'j Mitmproxies>,
+    containers: Option<&'j Containers>,
+    views: Option<&'j Views>,
+}
+
+impl Judge<'_> {
+    /// Dials that are no address at all.
+    fn forms(&self, proxies: &[Proxy<'_>], verdict: &mut Verdict) {
+        let caddy = &self.part.name;
+        let leads = self.paths.hops.iter().any(|hop| hop.from == *caddy && hop.to_mitmproxy);
+        for proxy in proxies {
+            for (index, upstream) in proxy.handler.upstreams.iter().enumerate() {
+                let Err(problem) = Dial::check(&upstream.dial) else { continue };
+                let dial = &upstream.dial;
+                // Another site's dial is nobody's business here.
+                if !self.could_be_meant(dial) && (leads || !dial.is_empty()) {
+                    continue;
+                }
+                let words = match &problem {
+                    DialProblem::Scheme => "has a scheme, which Caddy takes for the name of a network".to_owned(),
+                    DialProblem::Path => "has a path behind the port".to_owned(),
+                    DialProblem::NoPort => "has no port, so Caddy dials port 0".to_owned(),
+                    DialProblem::PortRange => "is a range of ports, and a dial is one".to_owned(),
+                    DialProblem::BadPort => "has a port that is none".to_owned(),
+                    DialProblem::Empty => "is empty".to_owned(),
+                    DialProblem::Placeholder(name) => {
+                        verdict.gaps.push(Gap::about(
+                            [caddy],
+                            format!("what {caddy} dials is not known: {dial} stands for the value of {name}"),
+                        ));
+                        continue;
+                    }
+                    DialProblem::Unix => continue,
+                    DialProblem::OtherNetwork(network) => format!("names the network {network}, and HTTP needs tcp"),
+                };
+                let config_path = format!("{}/upstreams/{index}/dial", proxy.at);
+                let finding = Finding::fail(self.parties(), format!("the dial `{dial}` of {caddy} {words}"))
+                    .seen("every request", "gets a 502 with an empty body")
+                    .seen("for", if proxy.hosts.is_empty() { "every Host".to_owned() } else { proxy.hosts.join(", ") });
+                verdict.findings.push(match self.better() {
+                    Some(better) => finding.fix(self.set(&config_path, better, Some(dial.clone()))),
+                    None => finding.fix(Fix::new("write host:port, like mitmproxy:8080", Action::Manual)),
+                });
+            }
+        }
+    }
+
+    fn hop(&self, hop: &Hop, proxies: &[Proxy<'_>], verdict: &mut Verdict) {
+        let seen = hop.to.as_ref().and_then(|to| self.mitmproxies?.named(to));
+        if hop.to_mitmproxy
+            && let Some(seen) = seen
+        {
+            let tls = hop.tls.then(|| self.proxy_of(hop, proxies)).flatten();
+            match self.ports(hop, seen, proxies) {
+                Some(finding) => verdict.findings.push(finding),
+                None => {
+                    match tls.and_then(|proxy| self.speaks_tls(hop, proxy)).or_else(|| self.speaks_h2c(hop, proxies)) {
+                        Some(finding) => verdict.findings.push(finding),
+                        None => verdict
+                            .evidence
+                            .push(Evidence::new(hop.id(), format!("mitmproxy listens there, says {}", seen.name))),
+                    }
+                }
+            }
+            return;
+        }
+        let connection = self
+            .views
+            .and_then(|views| views.from(&hop.place))
+            .and_then(|view| Some((view.way, view.connection(&hop.dial.host, hop.dial.port?)?)));
+        match (&hop.meaning, connection.map(|(_, seen)| &seen.answer)) {
+            (Meaning::Itself, Some(ConnectionAnswer::Refused)) => verdict.findings.push(self.itself(hop, proxies)),
+            (Meaning::Itself, None) if hop.to.is_none() => verdict
+                .gaps
+                .push(Gap::on(hop, format!("who listens at {} inside {} could not be looked at", hop.dial, hop.from))),
+            (
+                Meaning::Address(_) | Meaning::Container { .. },
+                Some(ConnectionAnswer::Refused | ConnectionAnswer::TimedOut),
+            ) => {
+                verdict.findings.push(self.refused(
+                    hop,
+                    connection.is_some_and(|(_, seen)| seen.answer == ConnectionAnswer::TimedOut),
+                    proxies,
+                ));
+            }
+            (_, Some(ConnectionAnswer::Failed(why))) => verdict.gaps.push(Gap::on(
+                hop,
+                format!("whether {} accepts inside {} could not be tried: {why}", hop.dial, hop.from),
+            )),
+            (_, Some(ConnectionAnswer::Accepted)) => {
+                verdict.evidence.push(Evidence::new(hop.id(), "somebody accepts the connection there"));
+            }
+            // A name that does not resolve, or the host's own ports: other checks tell.
+            _ => {}
+        }
+    }
+
+    /// A dial that leads to mitmproxy, at a port where its proxy does not listen.
+    fn ports(&self, hop: &Hop, seen: &MitmproxySeen, proxies: &[Proxy<'_>]) -> Option<Finding> {
+        let port = match self.containers {
+            Some(containers) => hop.port_inside(containers)?,
+            None => hop.dial.port?,
+        };
+        let modes = seen.modes().0;
+        if modes.iter().any(|mode| mode.listen_port == port) {
+            return None;
+        }
+        let to = &seen.name;
+        let listens = text::list(&modes.iter().map(|mode| mode.listen_port.to_string()).collect::<Vec<_>>());
+        let container = self.containers.and_then(|all| all.named(to));
+        let published = container.and_then(|own| {
+            own.ports.iter().find(|own| {
+                own.host_port == Some(port) && modes.iter().any(|mode| mode.listen_port == own.container_port)
+            })
+        });
+        let dialled = hop.dial.to_string();
+        let (summary, what) = match published {
+            _ if port == seen.command_line.web_port() => (
+                format!("{} dials {dialled}, which is {to}'s web interface, not its proxy", hop.from),
+                format!("{to} proxies on port {listens}, and has its web interface on {port}"),
+            ),
+            Some(own) => (
+                format!(
+                    "{} dials {dialled}: {port} is the port published on the host, and inside the network {to} listens on {}",
+                    hop.from, own.container_port
+                ),
+                format!("port {port} of this machine leads to port {} of {to}", own.container_port),
+            ),
+            None => (
+                format!("{} dials {dialled}, and {to} does not listen on port {port}", hop.from),
+                format!("{to} listens on {listens}"),
+            ),
+        };
+        let finding = Finding::fail(self.parties(), summary).on(hop).seen("ports", what);
+        // Only the port is wrong: the host stays as it is, where it is not one that leads over a published port.
+        let right = match modes.first() {
+            Some(mode) if !hop.is_over_host() => Some(text::join_port(&hop.dial.host, mode.listen_port)),
+            _ => self.better(),
+        };
+        Some(self.fixed(finding, hop, right, proxies))
+    }
+
+    fn itself(&self, hop: &Hop, proxies: &[Proxy<'_>]) -> Finding {
+        let published = hop.dial.port.and_then(|port| self.containers?.publishing(port));
+        let summary = match &hop.place {
+            Place::Container(_) => {
+                format!("{} dials {}, which is its own container, and nothing listens there", hop.from, hop.dial)
+            }
+            Place::Host => format!("{} dials {}, and nothing listens there on this machine", hop.from, hop.dial),
+        };
+        let mut finding = Finding::fail(self.parties(), summary).on(hop).seen("a connection from there", "was refused");
+        if let (Place::Container(_), Some((container, inside)), Some(port)) = (&hop.place, published, hop.dial.port) {
+            let value = format!(
+                "the port {inside} of {} is published as {port} on the host, and on the host only",
+                container.name
+            );
+            finding = finding.seen(format!("port {port}"), value);
+        }
+        self.fixed(finding, hop, self.better(), proxies)
+    }
+
+    fn refused(&self, hop: &Hop, timed_out: bool, proxies: &[Proxy<'_>]) -> Finding {
+        let how = if timed_out { "gives no answer" } else { "refuses the connection" };
+        let finding = Finding::fail(self.parties(), format!("{} dials {}, which {how}", hop.from, hop.dial)).on(hop);
+        self.fixed(finding, hop, self.better(), proxies)
+    }
+
+    /// TLS to mitmproxy: it answers with a certificate of its own authority, which Caddy does not know.
+    fn speaks_tls(&self, hop: &Hop, proxy: &Proxy<'_>) -> Option<Finding> {
+        if proxy.handler.transport.as_ref().is_some_and(|transport| transport.tls_unverified || transport.tls_roots) {
+            return None;
+        }
+        let finding = Finding::fail(
+            self.parties(),
+            format!(
+                "{} speaks TLS to {}, and does not know the authority of mitmproxy's certificate",
+                hop.from, hop.dial
+            ),
+        )
+        .on(hop)
+        .seen("each request", "ends with `x509: certificate signed by unknown authority` in Caddy's log, and a 502");
+        let action = Action::SetCaddy {
+            at: self.api(),
+            config_path: format!("{}/transport/tls", proxy.at),
+            value: Value::Null,
+            old: Some(json!({})),
+        };
+        Some(finding.fix(Fix::new("speak plain HTTP on this hop", action).edit(Edit {
+            file: "Caddyfile".to_owned(),
+            language: "caddyfile",
+            text: format!("reverse_proxy http://{}\n", hop.dial),
+        })))
+    }
+
+    /// mitmproxy has no HTTP/2 without TLS.
+    fn speaks_h2c(&self, hop: &Hop, proxies: &[Proxy<'_>]) -> Option<Finding> {
+        let proxy = self.proxy_of(hop, proxies)?;
+        let transport = proxy.handler.transport.as_ref()?;
+        transport.versions.iter().any(|version| version == "h2c").then(|| {
+            Finding::fail(
+                self.parties(),
+                format!(
+                    "{} speaks HTTP/2 without TLS (h2c) to {}, which mitmproxy does not understand",
+                    hop.from, hop.dial
+                ),
+            )
+            .on(hop)
+            .fix(
+                Fix::new(
+                    "speak HTTP/1.1 on this hop",
+                    Action::SetCaddy {
+                        at: self.api(),
+                        config_path: format!("{}/transport/versions", proxy.at),
+                        value: json!(["1.1"]),
+                        old: Some(json!(transport.versions)),
+                    },
+                )
+                .edit(Edit {
+                    file: "Caddyfile".to_owned(),
+                    language: "caddyfile",
+                    text: format!("reverse_proxy {}\n", hop.dial),
+                }),
+            )
+        })
+    }
+
+    /// Every place in the config where a hop's dial stands.
+    fn places(&self, hop: &Hop, proxies: &[Proxy<'_>]) -> Vec<String> {
+        let of = |proxy: &Proxy<'_>| {
+            let same = |own: &crate::model::caddy::Upstream| Dial::read(&own.dial).as_ref() == Some(&hop.dial);
+            let own = proxy.handler.upstreams.iter().enumerate().filter(|(_, own)| same(own));
+            own.map(|(index, _)| format!("{}/upstreams/{index}/dial", proxy.at)).collect::<Vec<_>>()
+        };
+        proxies.iter().filter(|proxy| proxy.handler.tls() == hop.tls).flat_map(of).collect()
+    }
+
+    fn proxy_of<'p>(&self, hop: &Hop, proxies: &'p [Proxy<'p>]) -> Option<&'p Proxy<'p>> {
+        let has = |handler: &Handler| {
+            handler.upstreams.iter().any(|own| Dial::read(&own.dial).is_some_and(|dial| dial == hop.dial))
+        };
+        proxies.iter().find(|proxy| has(proxy.handler) && proxy.handler.tls() == hop.tls)
+    }
+
+    fn could_be_meant(&self, dial: &str) -> bool {
+        self.setup.mitmproxies.iter().any(|part| dial.contains(&part.name)) || dial.contains("mitmproxy") || {
+            let ports = self.mitmproxies.into_iter().flat_map(|all| &all.0).flat_map(|seen| seen.modes().0);
+            let published = self
+                .containers
+                .into_iter()
+                .flat_map(|all| &all.0)
+                .filter(|own| self.setup.part(&own.name).is_some_and(|part| part.role == Role::Mitmproxy));
+            ports
+                .map(|mode| mode.listen_port)
+                .chain(published.flat_map(|own| own.ports.iter().filter_map(|port| port.host_port)))
+                .any(|port| dial.contains(&port.to_string()))
+        }
+    }
+
+    /// An address of mitmproxy that is right in Caddy's place.
+    fn better(&self) -> Option<String> {
+        self.paths.to_mitmproxy.get(&self.part.name).cloned()
+    }
+
+    /// Sets the dial wherever it stands; with a network for both before, where they have none.
+    fn fixed(&self, finding: Finding, hop: &Hop, right: Option<String>, proxies: &[Proxy<'_>]) -> Finding {
+        let (mut steps, right) = match (right, self.joined()) {
+            (Some(right), _) => (Vec::new(), right),
+            (None, Some((join, right))) => (vec![join], right),
+            (None, None) => {
+                let title = "dial an address of mitmproxy that is known there; none is now";
+                return finding.fix(Fix::new(title, Action::Manual));
+            }
+        };
+        let both = if steps.is_empty() { "" } else { "put both on one network, and " };
+        let old = Some(hop.dial.to_string());
+        let set = |config_path| Action::SetDial { at: self.api(), config_path, dial: right.clone(), old: old.clone() };
+        steps.extend(self.places(hop, proxies).into_iter().map(set));
+        let title = format!("{both}dial {right}");
+        let text = format!("reverse_proxy {right}\n");
+        let action = match steps.len() {
+            0 => Action::Manual,
+            1 => steps.swap_remove(0),
+            _ => Action::Steps(steps),
+        };
+        finding.fix(Fix::new(title, action).edit(Edit { file: "Caddyfile".to_owned(), language: "caddyfile", text }))
+    }
+
+    /// What puts Caddy and a mitmproxy on a network of their own, and the dial that is right then.
+    fn joined(&self) -> Option<(Action, String)> {
+        let containers = self.containers?;
+        let Place::Container(caddy) = &self.part.place else { return None };
+        let part = self.setup.mitmproxies.iter().find(|part| matches!(part.place, Place::Container(_)))?;
+        let Place::Container(owner) = &part.place else { return None };
+        let port = self.mitmproxies?.named(&part.name)?.modes().0.first()?.listen_port;
+        (containers.named(caddy).is_some() && containers.named(owner).is_some() && caddy != owner).then(|| {
+            let network = format!("{caddy}-net");
+            let both = vec![(caddy.clone(), Vec::new()), (owner.clone(), Vec::new())];
+            (Action::NewNetwork { network, containers: both }, text::join_port(owner, port))
+        })
+    }
+
+    fn set(&self, config_path: &str, dial: String, old: Option<String>) -> Fix {
+        let text = format!("reverse_proxy {dial}\n");
+        let action = Action::SetDial { at: self.api(), config_path: config_path.to_owned(), dial: dial.clone(), old };
+        Fix::new(format!("dial {dial}"), action).edit(Edit {
+            file: "Caddyfile".to_owned(),
+            language: "caddyfile",
+            text,
+        })
+    }
+
+    fn parties(&self) -> Vec<String> {
+        std::iter::once(self.part).chain(&self.setup.mitmproxies).map(|part| part.name.clone()).collect()
+    }
+
+    fn api(&self) -> ApiAt {
+        ApiAt::of(self.part, self.admin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        Context,
+        docker::Port,
+        example,
+        view::{ConnectionSeen, View},
+    };
+
+    /// A route with this upstream in the healthy setup; what a connection to it from Caddy's place is answered with.
+    fn judged(upstream: &str, answer: Option<ConnectionAnswer>) -> Verdict {
+        let mut facts = example::healthy();
+        let config = format!(
+            r#"{{"apps":{{"http":{{"servers":{{"srv0":{{"listen":[":80"],"routes":[{{"match":[{{"host":["api.example.com"]}}],
+            "handle":[{{"handler":"reverse_proxy",{upstream}}}]}}]}}}}}}}}}}"#
+        );
+        facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(&config).unwrap());
+        facts.containers.as_mut().unwrap().0[1].ports = vec![Port {
+            container_port: 8080,
+            protocol: "tcp".into(),
+            host_port: Some(18082),
+            host_ip: "127.0.0.1".into(),
+        }];
+        let view: &mut View = &mut facts.views.as_mut().unwrap().0[0];
+        view.connections.clear();
+        if let Some(answer) = answer {
+            for (host, port) in [("localhost", 18082), ("localhost", 8080), ("172.20.0.99", 8080)] {
+                let answer = answer.clone();
+                view.connections.push(ConnectionSeen {
+                    host: host.into(),
+                    ip: None,
+                    port,
+                    answer,
+                    speaks: None,
+                    took_ms: 1,
+                });
+            }
+        }
+        (CHECK.run)(&Context::new(facts))
+    }
+
+    fn dial(dial: &str) -> String {
+        format!(r#""upstreams":[{{"dial":"{dial}"}}]"#)
+    }
+
+    fn only(verdict: &Verdict) -> &Finding {
+        assert_eq!(verdict.findings.len(), 1, "{:?}", verdict.findings);
+        &verdict.findings[0]
+    }
+
+    #[test]
+    fn the_right_dial_passes() {
+        let verdict = judged(&dial("mitmproxy:8080"), None);
+        assert_eq!((verdict.worst(), verdict.gaps.len()), (None, 0));
+        assert_eq!(verdict.evidence.len(), 1);
+    }
+
+    #[test]
+    fn loopback_where_nothing_listens() {
+        let verdict = judged(&dial("localhost:18082"), Some(ConnectionAnswer::Refused));
+        let finding = only(&verdict);
+        assert_eq!(
+            finding.summary,
+            "caddy dials localhost:18082, which is its own container, and nothing listens there"
+        );
+        assert!(finding.evidence[1].value.contains("on the host only"), "{:?}", finding.evidence);
+        let commands = finding.fixes[0].action.commands();
+        assert!(commands[0].contains("mitmproxy:8080") && commands[0].contains("routes/0/handle/0/upstreams/0/dial"));
+        // Not looked at is not the same as refused.
+        let unseen = judged(&dial("localhost:18082"), None);
+        assert_eq!((unseen.worst(), unseen.gaps.len()), (None, 1));
+    }
+
+    #[test]
+    fn ports_that_are_not_the_proxys() {
+        for (port, words) in [
+            ("18082", "is the port published on the host"),
+            ("8081", "web interface"),
+            ("9999", "does not listen on port 9999"),
+        ] {
+            let verdict = judged(&dial(&format!("mitmproxy:{port}")), None);
+            let finding = only(&verdict);
+            assert!(finding.summary.contains(words), "{}", finding.summary);
+            assert!(finding.fixes[0].title.ends_with("dial mitmproxy:8080"), "{}", finding.fixes[0].title);
+        }
+    }
+
+    #[test]
+    fn a_route_to_the_web_interface_beside_the_one_to_the_proxy_is_meant() {
+        let both = r#""upstreams":[{"dial":"mitmproxy:8080"}]},{"handler":"reverse_proxy","upstreams":[{"dial":"mitmproxy:8081"}]"#;
+        assert_eq!(judged(both, None).worst(), None);
+    }
+
+    #[test]
+    fn dials_that_are_no_address() {
+        for (wrong, words) in [
+            ("http://mitmproxy:8080", "has a scheme"),
+            ("mitmproxy", "has no port"),
+            ("mitmproxy:8080/api", "has a path"),
+            ("mitmproxy:8080-8081", "is a range"),
+            ("mitmproxy:http", "has a port that is none"),
+            ("udp/mitmproxy:8080", "names the network udp"),
+            ("", "is empty"),
+        ] {
+            let verdict = judged(&dial(wrong), None);
+            assert!(verdict.findings[0].summary.contains(words), "{wrong}: {:?}", verdict.findings);
+        }
+        let placeholder = judged(&dial("{env.MITM}:8080"), None);
+        assert_eq!((placeholder.worst(), placeholder.gaps.len()), (None, 1));
+    }
+
+    #[test]
+    fn tls_and_h2c_are_not_understood() {
+        let tls = format!(r#"{},"transport":{{"protocol":"http","tls":{{}}}}"#, dial("mitmproxy:8080"));
+        assert!(only(&judged(&tls, None)).summary.contains("speaks TLS to mitmproxy:8080"));
+        let unverified = tls.replace("{}", r#"{"insecure_skip_verify":true}"#);
+        assert_eq!(judged(&unverified, None).worst(), None);
+        let h2c = format!(r#"{},"transport":{{"protocol":"http","versions":["h2c","2"]}}"#, dial("mitmproxy:8080"));
+        assert!(only(&judged(&h2c, None)).summary.contains("(h2c)"));
+    }
+
+    #[test]
+    fn dials_of_other_sites_are_nobodys_business() {
+        let both = r#""upstreams":[{"dial":"mitmproxy:8080"}]},{"handler":"reverse_proxy","upstreams":[{"dial":"http://shop:1"},{"dial":"oldsite"}]"#;
+        assert_eq!(judged(both, None).worst(), None);
+    }
+}

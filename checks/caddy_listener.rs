@@ -1,0 +1,373 @@
+use crate::model::{
+    Action, Edit, Evidence, Finding, Fix, Gap, Missing, Part, Path, Paths, Place, Role, Setup, Verdict,
+    caddy::{Caddies, CaddyConfig, Server},
+    docker::{Container, Containers},
+    facts::Attempt,
+    fix::ApiAt,
+    text,
+};
+
+check! {
+    /// Can the client get in at Caddy?
+    ///
+    /// ## What it looks at
+    /// The addresses on which the servers listen that have a route to mitmproxy; which of them are published on this
+    /// machine; and whether Caddy speaks TLS there: because it was told to, or because automatic HTTPS found a host in the
+    /// routes. And whether two Caddys listen on one port of one place.
+    ///
+    /// ## Why it matters
+    /// "Connection refused", "connection reset" or `400 Client sent an HTTP request to an HTTPS server` before any route was
+    /// looked at; a redirect (308) to an https address that nobody serves. Adding a route with a real-looking host to a
+    /// server on another port than 80 turns that listener to TLS. Two Caddys on one port do not conflict on Linux: they take
+    /// turns, and the same request is answered one way and then the other.
+    ///
+    /// ## How to fix it
+    /// Publish the port that Caddy listens on, or let it listen on the port that is published. Without certificates write
+    /// `http://` before the host in the Caddyfile, or `auto_https off` at its top.
+    id: "caddy-listener",
+    group: Caddy,
+    after: ["setup-found", "port-conflict", "container-health", "caddy-admin"],
+    needs: [Setup, Paths, Caddies, Attempt<Containers>],
+    run: run,
+}
+
+fn run(setup: &Setup, paths: &Paths, caddies: &Caddies, containers: Result<&Containers, &Missing>) -> Verdict {
+    let mut verdict = Verdict::default();
+    verdict.gaps.extend(setup.gap(Role::Caddy));
+    verdict.gaps.extend(paths.gaps());
+    for part in &setup.caddies {
+        let Some(seen) = caddies.named(&part.name) else { continue };
+        let Ok(config) = &seen.config else { continue };
+        let own: Vec<&Path> = paths.paths.iter().filter(|path| path.caddy == part.name).collect();
+        let mut listeners: Vec<u16> = own.iter().filter_map(|path| path.listen).map(|(port, _)| port).collect();
+        listeners.sort_unstable();
+        listeners.dedup();
+        for (name, server) in config.servers() {
+            if !server.listen_ports().any(|port| listeners.contains(&port)) {
+                continue;
+            }
+            let hosts: Vec<&str> = own.iter().map(|path| path.host.as_str()).collect();
+            let entry =
+                Entry { part, admin: &seen.admin, config, name, server, hosts: &hosts, containers: containers.ok() };
+            match &part.place {
+                Place::Container(owner) => match containers.ok().and_then(|all| all.named(owner)) {
+                    Some(owner) => entry.of_container(owner, &mut verdict),
+                    None => verdict.gaps.push(Gap::about([&part.name], format!("what {owner} publishes is not known"))),
+                },
+                Place::Host => verdict.evidence.push(Evidence::new(
+                    &part.name,
+                    format!("listens on {} of this machine itself", server.listen.join(", ")),
+                )),
+            }
+        }
+        verdict.findings.extend(shared_port(part, config, setup, caddies));
+    }
+    if verdict.evidence.is_empty() && verdict.findings.is_empty() && verdict.gaps.is_empty() {
+        return Verdict::not_applicable("no server of Caddy has a route that leads to mitmproxy");
+    }
+    verdict.summary = "a client gets in at Caddy".to_owned();
+    verdict
+}
+
+/// A server of a Caddy, which has a route to mitmproxy.
+struct Entry<'e> {
+    part: &'e Part,
+    admin: &'e str,
+    config: &'e CaddyConfig,
+    name: &'e str,
+    server: &'e Server,
+    hosts: &'e [&'e str],
+    containers: Option<&'e Containers>,
+}
+
+impl Entry<'_> {
+    fn of_container(&self, owner: &Container, verdict: &mut Verdict) {
+        let caddy = &self.part.name;
+        let ports: Vec<u16> = self.server.listen_ports().collect();
+        let published: Vec<(u16, &str, u16)> =
+            ports.iter().filter_map(|port| owner.published(*port).map(|(ip, host)| (*port, ip, host))).collect();
+        for (port, ip, host_port) in &published {
+            let address = text::join_port(ip, *host_port);
+            verdict.evidence.push(Evidence::new(format!("port {port} of {caddy}"), format!("published at {address}")));
+            verdict.findings.extend(self.turned_to_tls(*port, *host_port));
+            verdict.findings.extend(self.bound_to_loopback(*port, &address));
+        }
+        if !published.is_empty() {
+            return;
+        }
+        let http = &self.config.apps.http;
+        let http_port = http.http_port.unwrap_or(80);
+        let redirects = !self.server.automatic_https.as_ref().is_some_and(|own| own.disable_redirects)
+            && !http.hosts_of_automatic_https(self.server).is_empty();
+        if let Some((ip, host_port)) = owner.published(http_port).filter(|_| redirects) {
+            verdict.findings.push(self.redirects_to_nowhere(&ports, &text::join_port(ip, host_port)));
+            return;
+        }
+        // The admin API's port is no way in.
+        let others: Vec<(u16, u16)> = owner
+            .ports
+            .iter()
+            .filter(|own| own.protocol == "tcp" && own.container_port != 2019)
+            .filter_map(|own| Some((own.host_port?, own.container_port)))
+            .filter(|(_, inside)| {
+                !self.config.servers().values().any(|other| other.listen_ports().any(|p| p == *inside))
+            })
+            .collect();
+        match others.first() {
+            Some((host_port, inside)) => verdict.findings.push(self.published_elsewhere(*host_port, *inside)),
+            None if self.somebody_fronts(owner) => verdict.evidence.push(Evidence::new(
+                caddy,
+                "publishes no port that it listens on; containers on its networks can reach it",
+            )),
+            None => verdict.findings.push(
+                Finding::warn(
+                    [caddy],
+                    format!("{caddy} publishes no port that it listens on, so only other containers reach it"),
+                )
+                .seen("listens on", self.server.listen.join(", "))
+                .fix(Fix::new("publish it", Action::Manual).edit(self.compose_ports(ports.first().copied()))),
+            ),
+        }
+    }
+
+    /// Whether a container that is published shares a network with Caddy: something may stand before it.
+    fn somebody_fronts(&self, owner: &Container) -> bool {
+        self.containers.is_some_and(|all| {
+            all.0.iter().any(|other| {
+                other.name != owner.name
+                    && other.ports.iter().any(|port| port.host_port.is_some())
+                    && other.networks.iter().any(|attached| owner.on(&attached.network).is_some())
+                    && !matches!(other.program, Some(crate::model::docker::Program::Mitmproxy(_)))
+            })
+        })
+    }
+
+    fn published_elsewhere(&self, host_port: u16, inside: u16) -> Finding {
+        let caddy = &self.part.name;
+        let listen = self.server.listen.join(", ");
+        let mut wanted: Vec<String> = self.server.listen.clone();
+        wanted.push(format!(":{inside}"));
+        let first = self.server.listen_ports().next();
+        Finding::fail(
+            [caddy],
+            format!("port {host_port} of this machine leads to port {inside} of {caddy}, where no server listens"),
+        )
+        .seen(format!("server {}", self.name), format!("listens on {listen}"))
+        .fix(
+            Fix::new(
+                format!("let the server listen on port {inside} as well"),
+                self.set("listen", serde_json::json!(wanted), Some(serde_json::json!(self.server.listen))),
+            )
+            .edit(Edit {
+                file: "compose.yml".to_owned(),
+                language: "yaml",
+                text: first.map_or_else(String::new, |port| format!("ports: [\"{host_port}:{port}\"]\n")),
+            }),
+        )
+    }
+
+    fn redirects_to_nowhere(&self, ports: &[u16], at: &str) -> Finding {
+        let caddy = &self.part.name;
+        let listed = text::list(&ports.iter().map(u16::to_string).collect::<Vec<_>>());
+        Finding::fail(
+            [caddy],
+            format!("{caddy} redirects every request at {at} to https on port {listed}, which is not published"),
+        )
+        .seen("automatic HTTPS for", self.config.apps.http.hosts_of_automatic_https(self.server).join(", "))
+        .fix(self.plain_http(&format!(":{}", self.config.apps.http.http_port.unwrap_or(80))))
+        .fix(Fix::new("publish the https port", Action::Manual).edit(self.compose_ports(ports.first().copied())))
+    }
+
+    fn turned_to_tls(&self, port: u16, host_port: u16) -> Option<Finding> {
+        let http = &self.config.apps.http;
+        let hosts = http.hosts_of_automatic_https(self.server);
+        let looks_plain = |port: u16| port % 100 == 80 || matches!(port, 8000 | 8888 | 3000 | 5000);
+        let is_turned = self.server.tls_policies == 0
+            && !hosts.is_empty()
+            && http.speaks_tls(self.server, port)
+            && port != http.https_port.unwrap_or(443);
+        if !is_turned || !(looks_plain(port) || looks_plain(host_port)) {
+            return None;
+        }
+        let caddy = &self.part.name;
+        let value = serde_json::json!({ "disable": true });
+        let old = self.server.automatic_https.as_ref().and_then(|own| serde_json::to_value(own).ok());
+        Some(
+            Finding::fail(
+                [caddy],
+                format!("automatic HTTPS turned port {port} of {caddy} to TLS: plain http gets a 400 there"),
+            )
+            .seen("because of the host", hosts.join(", "))
+            .seen(format!("server {}", self.name), format!("listens on {}", self.server.listen.join(", ")))
+            .fix(
+                Fix::new("switch automatic HTTPS off for this server", self.set("automatic_https", value, old)).edit(
+                    Edit {
+                        file: "Caddyfile".to_owned(),
+                        language: "caddyfile",
+                        text: format!("http://{}:{port} {{\n\t# what the site had before\n}}\n", hosts[0]),
+                    },
+                ),
+            ),
+        )
+    }
+
+    fn bound_to_loopback(&self, port: u16, at: &str) -> Option<Finding> {
+        let mut own = self.server.listen.iter().filter(|own| crate::model::path::listen_port(own) == Some(port));
+        let is_loopback =
+            |listen: &&String| ["127.", "localhost:", "[::1]:"].iter().any(|start| listen.starts_with(start));
+        let listen = own.clone().next().filter(|_| own.all(|listen| is_loopback(&listen)))?;
+        let caddy = &self.part.name;
+        let value: Vec<String> =
+            self.server.listen.iter().map(|own| if own == listen { format!(":{port}") } else { own.clone() }).collect();
+        Some(
+            Finding::fail(
+                [caddy],
+                format!("{caddy} listens on {listen} only, inside the container: {at} leads to nobody"),
+            )
+            .seen(format!("server {}", self.name), format!("listens on {}", self.server.listen.join(", ")))
+            .fix(Fix::new(
+                format!("let the server listen on :{port}"),
+                self.set("listen", serde_json::json!(value), Some(serde_json::json!(self.server.listen))),
+            )),
+        )
+    }
+
+    fn plain_http(&self, listen: &str) -> Fix {
+        let host = self.hosts.first().copied().unwrap_or_default();
+        Fix::new(
+            format!("serve it without TLS on {listen}"),
+            self.set("listen", serde_json::json!([listen]), Some(serde_json::json!(self.server.listen))),
+        )
+        .edit(Edit {
+            file: "Caddyfile".to_owned(),
+            language: "caddyfile",
+            text: format!("http://{host} {{\n\t# what the site had before\n}}\n"),
+        })
+    }
+
+    fn compose_ports(&self, port: Option<u16>) -> Edit {
+        let port = port.unwrap_or(80);
+        Edit {
+            file: "compose.yml".to_owned(),
+            language: "yaml",
+            text: format!("ports: [\"127.0.0.1:{port}:{port}\"]\n"),
+        }
+    }
+
+    fn set(&self, key: &str, value: serde_json::Value, old: Option<serde_json::Value>) -> Action {
+        let config_path = format!("/config/apps/http/servers/{}/{key}", self.name);
+        Action::SetCaddy { at: ApiAt::of(self.part, self.admin), config_path, value, old }
+    }
+}
+
+/// Another Caddy that listens on a port of the same place.
+fn shared_port(part: &Part, config: &CaddyConfig, setup: &Setup, caddies: &Caddies) -> Option<Finding> {
+    let others = caddies.0.iter().filter(|other| other.place == part.place && other.name != part.name);
+    for other in others {
+        // Of two that are both parts, the first tells.
+        if setup.caddies.iter().any(|own| own.name == other.name && own.name < part.name) {
+            continue;
+        }
+        let Ok(theirs) = &other.config else { continue };
+        let ports = |config: &CaddyConfig| -> Vec<u16> {
+            config.servers().values().flat_map(|server| server.listen_ports().collect::<Vec<_>>()).collect()
+        };
+        if let Some(port) = ports(config).into_iter().find(|port| ports(theirs).contains(port)) {
+            return Some(
+                Finding::fail(
+                    [&part.name, &other.name],
+                    format!(
+                        "{} and {} both listen on port {port} of {}, and answer in turns",
+                        part.name, other.name, part.place
+                    ),
+                )
+                .fix(Fix::new("stop one of them, or give it another port", Action::Manual)),
+            );
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Context, Severity, docker::Port, example};
+
+    fn judged(listen: &str, more: &str, ports: &[(u16, u16)]) -> Verdict {
+        let mut facts = example::healthy();
+        let config = format!(
+            r#"{{"apps":{{"http":{{"servers":{{"srv0":{{"listen":["{listen}"],{more}"routes":[{{"match":[{{"host":["api.example.com"]}}],
+            "handle":[{{"handler":"reverse_proxy","upstreams":[{{"dial":"mitmproxy:8080"}}]}}]}}]}}}}}}}}}}"#
+        );
+        facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(&config).unwrap());
+        let port = |(host, inside): &(u16, u16)| Port {
+            container_port: *inside,
+            protocol: "tcp".into(),
+            host_port: Some(*host),
+            host_ip: "127.0.0.1".into(),
+        };
+        facts.containers.as_mut().unwrap().0[0].ports = ports.iter().map(port).collect();
+        (CHECK.run)(&Context::new(facts))
+    }
+
+    fn only(verdict: &Verdict) -> &str {
+        assert_eq!(verdict.findings.len(), 1, "{:?}", verdict.findings);
+        &verdict.findings[0].summary
+    }
+
+    #[test]
+    fn a_published_listener_passes() {
+        assert_eq!(judged(":80", "", &[(18080, 80)]).worst(), None);
+        assert_eq!(judged(":443", "", &[(443, 443), (80, 80)]).worst(), None);
+        assert_eq!(judged(":8443", "", &[(8443, 8443)]).worst(), None);
+    }
+
+    #[test]
+    fn a_published_port_that_leads_to_no_listener() {
+        let verdict = judged(":8090", r#""automatic_https":{"disable":true},"#, &[(18080, 80), (12019, 2019)]);
+        assert_eq!(only(&verdict), "port 18080 of this machine leads to port 80 of caddy, where no server listens");
+        assert!(verdict.findings[0].fixes[0].action.commands()[0].contains(r#"[":8090",":80"]"#));
+    }
+
+    #[test]
+    fn a_redirect_to_a_port_that_is_not_published() {
+        let verdict = judged(":443", "", &[(18080, 80)]);
+        assert_eq!(
+            only(&verdict),
+            "caddy redirects every request at 127.0.0.1:18080 to https on port 443, which is not published"
+        );
+    }
+
+    #[test]
+    fn automatic_https_turns_a_listener_to_tls() {
+        let verdict = judged(":18080", "", &[(18080, 18080)]);
+        assert_eq!(only(&verdict), "automatic HTTPS turned port 18080 of caddy to TLS: plain http gets a 400 there");
+        for off in [r#""automatic_https":{"disable":true},"#, r#""automatic_https":{"skip":["api.example.com"]},"#] {
+            assert_eq!(judged(":18080", off, &[(18080, 18080)]).worst(), None, "{off}");
+        }
+    }
+
+    #[test]
+    fn a_listener_on_loopback_is_not_reached_through_a_published_port() {
+        let verdict = judged("127.0.0.1:80", "", &[(18080, 80)]);
+        assert_eq!(
+            only(&verdict),
+            "caddy listens on 127.0.0.1:80 only, inside the container: 127.0.0.1:18080 leads to nobody"
+        );
+    }
+
+    #[test]
+    fn one_that_publishes_nothing_is_a_warning() {
+        assert_eq!(judged(":80", "", &[]).findings[0].severity, Severity::Warn);
+    }
+
+    #[test]
+    fn two_caddys_take_turns() {
+        let mut facts = example::healthy();
+        let mut second = facts.caddies.as_ref().unwrap().0[0].clone();
+        second.name = "caddy-2".into();
+        facts.caddies.as_mut().unwrap().0.push(second);
+        let verdict = (CHECK.run)(&Context::new(facts));
+        assert_eq!(only(&verdict), "caddy and caddy-2 both listen on port 80 of caddy, and answer in turns");
+    }
+}

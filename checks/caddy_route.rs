@@ -1,0 +1,732 @@
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::model::{
+    Action, Edit, Evidence, Explains, Finding, Fix, Gap, Hop, Missing, Part, Paths, Role, Setup, Verdict,
+    caddy::{Caddies, CaddyConfig, Handler, Route, Server},
+    docker::Containers,
+    facts::{Asked, Attempt},
+    fix::ApiAt,
+    mitmproxy::Mitmproxies,
+    path::{Dial, HopKind},
+    route::{self, End, EndKind, Proxy, Request},
+    text,
+};
+
+check! {
+    /// Does a request for this Host reach a dial that is mitmproxy?
+    ///
+    /// ## What it looks at
+    /// Which route of Caddy answers, by Caddy's own order: servers, matchers, groups, terminal routes, subroutes. For the Hosts
+    /// that were asked for (`--host`), else for those whose routes lead to mitmproxy. It also looks for what clients of the
+    /// admin API leave behind: two routes with one `@id`, a direct route before the one through mitmproxy, a route behind one
+    /// that answers everything, servers that are gone.
+    ///
+    /// A matcher that cannot be decided from the Host and the path (a header, an expression) is said to be undecided, and
+    /// not guessed.
+    ///
+    /// ## Why it matters
+    /// A request that no route matches gets **200 with an empty body**, not 404: tests then say "Unexpected end of JSON
+    /// input", and mitmproxy lists nothing. The old guide blamed the network for that; Node's `fetch` drops a `Host` header
+    /// that it is given, so the request came for another Host. A route that the admin API appends stands behind all others,
+    /// also behind the `file_server` of the image's own Caddyfile, and is never reached. Adding a route whose Host is there
+    /// already changes nothing in some clients, so the direct one goes on answering. A PATCH of all servers removes those that it
+    /// does not name.
+    ///
+    /// ## How to fix it
+    /// Change the one route: its dial, its place, or its absence. Each command is one call of the admin API, and the way to put
+    /// it back is printed with it. What the API changes is lost when Caddy starts again from its Caddyfile (unless it runs
+    /// with `--resume`), so the Caddyfile should say it, too.
+    id: "caddy-route",
+    group: Caddy,
+    after: ["setup-found", "container-health", "caddy-admin"],
+    needs: [Asked, Setup, Paths, Caddies, Attempt<Mitmproxies>, Attempt<Containers>],
+    run: run,
+}
+
+fn run(
+    asked: &Asked,
+    setup: &Setup,
+    paths: &Paths,
+    caddies: &Caddies,
+    mitmproxies: Result<&Mitmproxies, &Missing>,
+    containers: Result<&Containers, &Missing>,
+) -> Verdict {
+    let mut verdict = Verdict::default();
+    verdict.gaps.extend(setup.gap(Role::Caddy));
+    verdict.gaps.extend(setup.gap(Role::Mitmproxy));
+    verdict.gaps.extend(paths.gaps());
+    let (mitmproxies, containers) = (mitmproxies.ok(), containers.ok());
+    let mut leading = 0;
+    let mut judges: Vec<Judge<'_>> = Vec::new();
+    for part in &setup.caddies {
+        let Some(seen) = caddies.named(&part.name) else { continue };
+        let Ok(config) = &seen.config else { continue };
+        let judge =
+            Judge { part, admin: &seen.admin, config, setup, paths, mitmproxies, proxies: route::proxies(config) };
+        leading += judge.proxies.iter().filter(|proxy| judge.leads(proxy)).count();
+        judges.push(judge);
+    }
+    for judge in &judges {
+        judge.same_ids(&mut verdict);
+        judge.vanished_servers(containers, &mut verdict);
+        if !asked.hosts.is_empty() {
+            for host in &asked.hosts {
+                judge.asked_for(host, &mut verdict);
+            }
+        } else if leading > 0 {
+            judge.shadowed(&mut verdict);
+        } else if !setup.mitmproxies.is_empty() {
+            judge.leads_nowhere(&mut verdict);
+        }
+    }
+    verdict.summary = "every Host that was looked at reaches mitmproxy".to_owned();
+    verdict
+}
+
+/// One Caddy, with what is needed to judge its routes.
+struct Judge<'j> {
+    part: &'j Part,
+    admin: &'j str,
+    config: &'j CaddyConfig,
+    setup: &'j Setup,
+    paths: &'j Paths,
+    mitmproxies: Option<&'j Mitmproxies>,
+    proxies: Vec<Proxy<'j>>,
+}
+
+impl<'j> Judge<'j> {
+    fn hop(&self, handler: &Handler, wanted: impl Fn(&Hop) -> bool) -> Option<&'j Hop> {
+        let dials = dials_of(handler);
+        let dials: Vec<Dial> = dials.iter().filter_map(|dial| Dial::read(dial)).collect();
+        self.paths.hops.iter().find(|hop| {
+            hop.kind == HopKind::Upstream && hop.from == self.part.name && dials.contains(&hop.dial) && wanted(hop)
+        })
+    }
+
+    /// Whether a proxy leads to a mitmproxy, or would if its dial worked.
+    fn leads(&self, proxy: &Proxy<'_>) -> bool {
+        self.hop(proxy.handler, |hop| hop.to_mitmproxy || hop.relevant).is_some()
+    }
+
+    fn server(&self, name: &str) -> Option<&'j Server> {
+        self.config.servers().get(name)
+    }
+
+    /// The routes that lead to mitmproxy: whether a request that they match gets that far.
+    fn shadowed(&self, verdict: &mut Verdict) {
+        let leading: Vec<&Proxy<'_>> = self.proxies.iter().filter(|proxy| self.leads(proxy)).collect();
+        for proxy in &leading {
+            let Some(server) = self.server(proxy.server) else { continue };
+            let any = [ANY.to_owned()];
+            let hosts = if proxy.hosts.is_empty() { &any[..] } else { &proxy.hosts };
+            let hosts = hosts.iter().take(MOST_HOSTS);
+            let mut judged = false;
+            for host in hosts {
+                let request = Request { host, path: proxy.sample_path.as_deref(), method: None };
+                let ends = route::ends(proxy.server, server, &request);
+                let is_leading = |end: &&End<'_>| leading.iter().any(|other| other.at == end.at);
+                if let Some(end) = ends.iter().find(is_leading) {
+                    let dial = dials_of(proxy.handler).join(", ");
+                    let how = if end.certain { "" } else { "; a matcher before it cannot be decided" };
+                    let value = format!("{} reaches {dial}{how}", self.name_of(proxy.server, Some(proxy.top)));
+                    let seen = Evidence::new(host, value);
+                    if !verdict.evidence.contains(&seen) {
+                        verdict.evidence.push(seen);
+                    }
+                } else if let Some(end) = ends.first().filter(|_| !judged) {
+                    judged = true;
+                    verdict.findings.push(self.behind(proxy, host, end));
+                }
+            }
+        }
+    }
+
+    /// A route to mitmproxy that an earlier one answers for.
+    fn behind(&self, proxy: &Proxy<'_>, host: &str, end: &End<'_>) -> Finding {
+        let (own, caddy) = (self.name_of(proxy.server, Some(proxy.top)), &self.part.name);
+        let winner = self.name_of(proxy.server, end.top);
+        let does = self.does(&end.kind);
+        let for_host = if host == ANY { String::new() } else { format!(" for {host}") };
+        let summary = match end.top {
+            Some(_) => format!(
+                "{winner} of {caddy} {does}{for_host}, so {own} behind it, which leads to mitmproxy, is never reached"
+            ),
+            None => format!("{own} of {caddy}, which leads to mitmproxy, cannot be reached{for_host}"),
+        };
+        let mut finding = Finding::fail(self.parties(), summary)
+            .seen("the one that answers", self.describe(proxy.server, end.top))
+            .seen("the one that leads to mitmproxy", self.describe(proxy.server, Some(proxy.top)));
+        match end.top {
+            Some(top) if top < proxy.top => {
+                let action = Action::MoveRoute {
+                    at: self.api(),
+                    routes_path: routes_path(proxy.server),
+                    from: proxy.top,
+                    to: top,
+                };
+                finding = finding.fix(Fix::new(format!("move {own} before {winner}"), action).edit(order()));
+            }
+            _ => {
+                let what =
+                    "the route around it lets an earlier handler answer; its order has to change where it is written";
+                finding = finding.fix(Fix::new(what, Action::Manual));
+            }
+        }
+        finding
+    }
+
+    /// A Host that was asked for.
+    fn asked_for(&self, host: &str, verdict: &mut Verdict) {
+        let host = text::host_and_port(host).map_or(host, |(host, _)| host);
+        let mut samples: Vec<&str> = self
+            .proxies
+            .iter()
+            .filter(|proxy| self.leads(proxy))
+            .filter_map(|proxy| proxy.sample_path.as_deref())
+            .collect();
+        samples.push("/");
+        samples.dedup();
+        let mut answer: Option<(&String, &Server, End<'_>)> = None;
+        for (name, server) in self.config.servers() {
+            for path in &samples {
+                for end in route::ends(name, server, &Request { host, path: Some(path), method: None }) {
+                    if let EndKind::Proxy { handler, .. } = &end.kind
+                        && self.hop(handler, |hop| hop.to_mitmproxy || hop.relevant).is_some()
+                    {
+                        let how = if end.certain { "" } else { "; a matcher before it cannot be decided" };
+                        let value =
+                            format!("{} reaches {}{how}", self.name_of(name, end.top), dials_of(handler).join(", "));
+                        verdict.evidence.push(Evidence::new(host, value));
+                        return;
+                    }
+                    // What some route does says more than that none does.
+                    let better = answer.as_ref().is_none_or(|(_, _, old)| {
+                        matches!(old.kind, EndKind::Nothing) && !matches!(end.kind, EndKind::Nothing)
+                    });
+                    if better {
+                        answer = Some((name, server, end));
+                    }
+                }
+            }
+        }
+        let caddy = &self.part.name;
+        let Some((name, _, end)) = answer else {
+            verdict.findings.push(self.no_server());
+            return;
+        };
+        // Another Caddy of the setup may be the one that serves this Host.
+        if matches!(end.kind, EndKind::Nothing)
+            && self.paths.paths.iter().any(|path| path.host == host && path.caddy != *caddy)
+        {
+            return;
+        }
+        let finding = match &end.kind {
+            EndKind::Proxy { handler, .. } => self.direct(host, name, end.top, handler, &end.at),
+            EndKind::Responds(_) => Finding::fail(
+                self.parties(),
+                format!(
+                    "{} of {caddy} {} for {host}, and mitmproxy never sees the request",
+                    self.name_of(name, end.top),
+                    self.does(&end.kind)
+                ),
+            )
+            .seen("route", self.describe(name, end.top)),
+            EndKind::Nothing => Finding::fail(
+                self.parties(),
+                format!("no route of {caddy} is for {host}: it answers 200 with an empty body"),
+            )
+            .seen("Hosts that it has routes for", self.hosts(host)),
+        };
+        let finding = match (&end.kind, self.dial_of_mitmproxy()) {
+            (EndKind::Proxy { .. }, _) => finding,
+            (_, Some(dial)) => finding.fix(self.add_route(name, host, &dial)),
+            (_, None) => finding,
+        };
+        verdict.findings.push(finding);
+    }
+
+    /// No dial of any Caddy leads to mitmproxy.
+    fn leads_nowhere(&self, verdict: &mut Verdict) {
+        let caddy = &self.part.name;
+        if self.config.servers().is_empty() {
+            verdict.findings.push(self.no_server());
+            return;
+        }
+        // A dial that nobody knows is judged as a dial.
+        let unknown = self.proxies.iter().any(|proxy| {
+            dials_of(proxy.handler).iter().any(|dial| Dial::read(dial).is_none())
+                || self.hop(proxy.handler, |hop| hop.to.is_none()).is_some()
+        });
+        // The backend of mitmproxy, dialled directly.
+        let targets: Vec<&Hop> = self.paths.hops.iter().filter(|hop| hop.kind == HopKind::Target).collect();
+        let direct = self.proxies.iter().find(|proxy| {
+            self.hop(proxy.handler, |hop| {
+                targets.iter().any(|target| {
+                    hop.dial.port == target.dial.port
+                        && (hop.to.is_some() && hop.to == target.to || hop.dial == target.dial)
+                })
+            })
+            .is_some()
+        });
+        if let Some(proxy) = direct {
+            let host = proxy.hosts.first().map_or(ANY, String::as_str);
+            verdict.findings.push(self.direct(host, proxy.server, Some(proxy.top), proxy.handler, &proxy.at));
+        } else if unknown {
+            let reason = format!("no dial of {caddy} is known to lead to mitmproxy");
+            verdict.gaps.push(Gap::about(self.parties(), reason));
+        } else {
+            let mut finding = Finding::fail(self.parties(), format!("no route of {caddy} leads to mitmproxy"));
+            for (name, server) in self.config.servers() {
+                for top in 0..server.routes.len().min(4) {
+                    finding = finding.seen(self.name_of(name, Some(top)), self.describe(name, Some(top)));
+                }
+            }
+            let dial = self.dial_of_mitmproxy().unwrap_or_else(|| self.names_of_mitmproxies());
+            let text = format!("http://{} {{\n\treverse_proxy {dial}\n}}\n", self.some_host());
+            verdict.findings.push(finding.fix(Fix::new("give it a route to mitmproxy", Action::Manual).edit(Edit {
+                file: "Caddyfile".to_owned(),
+                language: "caddyfile",
+                text,
+            })));
+        }
+    }
+
+    fn direct(&self, host: &str, server: &str, top: Option<usize>, handler: &Handler, at: &str) -> Finding {
+        let caddy = &self.part.name;
+        let dial = dials_of(handler).join(", ");
+        let what = if host == ANY { "every request".to_owned() } else { host.to_owned() };
+        let mut finding = Finding::fail(
+            self.parties(),
+            format!("{} of {caddy} sends {what} straight to {dial}, not to mitmproxy", self.name_of(server, top)),
+        )
+        .seen("route", self.describe(server, top));
+        let hop = self.hop(handler, |_| true);
+        if let Some(hop) = hop {
+            finding = finding.on(hop);
+        }
+        match (self.dial_of_mitmproxy(), handler.upstreams.as_slice()) {
+            (Some(dial), [only]) => {
+                let config_path = format!("{at}/upstreams/0/dial");
+                let old = Some(only.dial.clone());
+                finding.fix(
+                    Fix::new(
+                        format!("dial {dial} in this route"),
+                        Action::SetDial { at: self.api(), config_path, dial: dial.clone(), old },
+                    )
+                    .edit(Edit {
+                        file: "Caddyfile".to_owned(),
+                        language: "caddyfile",
+                        text: format!("reverse_proxy {dial}\n"),
+                    }),
+                )
+            }
+            _ => finding.fix(Fix::new(
+                format!("dial {} there, once both are on one network", self.names_of_mitmproxies()),
+                Action::Manual,
+            )),
+        }
+    }
+
+    fn no_server(&self) -> Finding {
+        let caddy = &self.part.name;
+        Finding::fail(self.parties(), format!("{caddy} has no HTTP server: nothing listens for requests"))
+            .fix(Fix::new("load a Caddyfile or a JSON config that has a site", Action::Manual))
+    }
+
+    fn add_route(&self, server: &str, host: &str, dial: &str) -> Fix {
+        let route = json!({
+            "match": [{ "host": [host] }],
+            "handle": [{ "handler": "reverse_proxy", "upstreams": [{ "dial": dial }] }],
+            "terminal": true,
+        });
+        Fix::new(
+            format!("add a route for {host} to mitmproxy, before all others"),
+            Action::AddRoute { at: self.api(), routes_path: routes_path(server), index: 0, route },
+        )
+        .edit(Edit {
+            file: "Caddyfile".to_owned(),
+            language: "caddyfile",
+            text: format!("http://{host} {{\n\treverse_proxy {dial}\n}}\n"),
+        })
+    }
+
+    /// Two routes with one `@id`: the API finds the last of them only.
+    fn same_ids(&self, verdict: &mut Verdict) {
+        let mut seen: BTreeMap<&str, Vec<(&str, usize)>> = BTreeMap::new();
+        for (name, server) in self.config.servers() {
+            for (index, route) in server.routes.iter().enumerate() {
+                if let Some(id) = &route.id {
+                    seen.entry(id).or_default().push((name, index));
+                }
+            }
+        }
+        for (id, places) in seen.into_iter().filter(|(_, places)| places.len() > 1) {
+            let (server, last) = places[places.len() - 1];
+            let (first_server, first) = places[0];
+            let ours = places.iter().any(|(name, index)| {
+                self.proxies.iter().any(|proxy| proxy.server == *name && proxy.top == *index && self.leads(proxy))
+            });
+            let summary = format!(
+                "{} routes of {} have the @id {id}: the admin API finds the last of them only",
+                places.len(),
+                self.part.name
+            );
+            let mut finding =
+                if ours { Finding::fail(self.parties(), summary) } else { Finding::warn([&self.part.name], summary) };
+            finding = finding.explaining(Explains::Nothing);
+            for (name, index) in &places {
+                finding = finding.seen(self.name_of(name, Some(*index)), self.describe(name, Some(*index)));
+            }
+            // The first answers, so the last is the one that nothing is lost with.
+            let same = server == first_server && self.same_match(server, first, last);
+            verdict.findings.push(if same {
+                let action = Action::RemoveRoute { at: self.api(), routes_path: routes_path(server), index: last };
+                finding.fix(Fix::new(
+                    format!("remove {}, which the first one answers for", self.name_of(server, Some(last))),
+                    action,
+                ))
+            } else {
+                finding.fix(Fix::new("give one of them another @id", Action::Manual))
+            });
+        }
+    }
+
+    fn same_match(&self, server: &str, a: usize, b: usize) -> bool {
+        self.server(server).is_some_and(|server| server.routes[a].matches == server.routes[b].matches)
+    }
+
+    /// A port that is published for a server that is not there any more.
+    fn vanished_servers(&self, containers: Option<&Containers>, verdict: &mut Verdict) {
+        let caddy = &self.part.name;
+        let Some(container) = containers.and_then(|all| all.named(caddy)).filter(|_| !self.config.servers().is_empty())
+        else {
+            return;
+        };
+        let shared = containers.is_some_and(|all| {
+            all.0.iter().any(|other| other.name != *caddy && all.place_of(other) == self.part.place)
+        });
+        let served =
+            |port: u16| self.config.servers().values().any(|server| server.listen_ports().any(|own| own == port));
+        // Publishing 80 and 443 and serving one of them is common, and so is a published admin API.
+        let lost = container.ports.iter().find(|port| {
+            port.protocol == "tcp"
+                && port.host_port.is_some()
+                && !matches!(port.container_port, 80 | 443 | 2019)
+                && !served(port.container_port)
+        });
+        let any_served = container.ports.iter().any(|port| port.host_port.is_some() && served(port.container_port));
+        let has_ids = self.config.servers().values().flat_map(|server| &server.routes).any(|route| route.id.is_some());
+        let Some(lost) = lost.filter(|_| !shared && any_served && has_ids) else { return };
+        let names: Vec<&String> = self.config.servers().keys().collect();
+        verdict.findings.push(
+            Finding::warn(
+                [caddy],
+                format!("port {} of {caddy} is published, and no server listens there any more", lost.container_port),
+            )
+            .seen("servers", text::list(&names))
+            .seen("perhaps", "a PATCH of all servers (/config/apps/http/servers) with one of them removed the others")
+            .fix(
+                Fix::new(
+                    "load the config that has them again; what was changed over the API since is lost by that",
+                    Action::Manual,
+                )
+                .edit(Edit {
+                    file: format!("a shell; {caddy} loads its Caddyfile"),
+                    language: "sh",
+                    text: format!("docker exec {} caddy reload --config /etc/caddy/Caddyfile\n", text::shell(caddy)),
+                }),
+            ),
+        );
+    }
+
+    /// `route 2 (@id api)`
+    fn name_of(&self, server: &str, top: Option<usize>) -> String {
+        let several = if self.config.servers().len() > 1 { format!(" of server {server}") } else { String::new() };
+        let id = |route: &Route| route.id.as_ref().map(|id| format!(" (@id {id})")).unwrap_or_default();
+        match top {
+            Some(top) => {
+                let route = self.server(server).and_then(|server| server.routes.get(top));
+                format!("route {top}{}{several}", route.map(id).unwrap_or_default())
+            }
+            None => format!("no route{several}"),
+        }
+    }
+
+    /// For whom a route is, and what it does: `api.example.com: through mitmproxy (mitmproxy:8080)`.
+    fn describe(&self, server: &str, top: Option<usize>) -> String {
+        let Some(top) = top else { return "none matches: Caddy answers 200 with an empty body".to_owned() };
+        let route = self.server(server).and_then(|server| server.routes.get(top));
+        let hosts: Vec<&str> = route
+            .into_iter()
+            .flat_map(|route| &route.matches)
+            .filter_map(|set| set.host.as_ref())
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        let paths: Vec<&str> = route
+            .into_iter()
+            .flat_map(|route| &route.matches)
+            .filter_map(|set| set.path.as_ref())
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        let mut whom = if hosts.is_empty() { "every Host".to_owned() } else { hosts.join(", ") };
+        if !paths.is_empty() {
+            whom = format!("{whom} {}", paths.join(", "));
+        }
+        let proxies: Vec<String> = self
+            .proxies
+            .iter()
+            .filter(|proxy| proxy.server == server && proxy.top == top)
+            .map(|proxy| self.kind_of(proxy))
+            .collect();
+        let does = match (proxies.as_slice(), route.and_then(|route| route.handle.last())) {
+            ([], Some(handler)) => format!("answered by {}", handler.handler),
+            ([], None) => "without any handler".to_owned(),
+            (proxies, _) => proxies.join("; "),
+        };
+        format!("{whom}: {does}")
+    }
+
+    /// What a proxy leads to: mitmproxy, its web interface, or something else.
+    fn kind_of(&self, proxy: &Proxy<'_>) -> String {
+        let dials = dials_of(proxy.handler).join(", ");
+        let web = |hop: &Hop| {
+            let seen = hop.to.as_ref().and_then(|to| self.mitmproxies?.named(to));
+            hop.to_mitmproxy && seen.is_some_and(|seen| hop.dial.port == Some(seen.command_line.web_port()))
+        };
+        if self.hop(proxy.handler, web).is_some() {
+            let websocket = proxy.sample_path.as_deref().is_some_and(|path| path.starts_with("/updates"));
+            return if websocket {
+                format!("mitmweb's websocket ({dials})")
+            } else {
+                format!("mitmweb's web interface ({dials})")
+            };
+        }
+        match self.hop(proxy.handler, |hop| hop.to_mitmproxy).is_some() {
+            true => format!("through mitmproxy ({dials})"),
+            false => format!("direct ({dials})"),
+        }
+    }
+
+    fn does(&self, kind: &EndKind<'_>) -> String {
+        match kind {
+            EndKind::Proxy { handler, .. } => format!("proxies to {}", dials_of(handler).join(", ")),
+            EndKind::Responds(handler) => format!("answers by {}", handler.handler),
+            EndKind::Nothing => "ends the request without an answer".to_owned(),
+        }
+    }
+
+    /// The Hosts that its routes name, the nearest to the wanted one first.
+    fn hosts(&self, wanted: &str) -> String {
+        let mut hosts: Vec<&str> = self
+            .config
+            .servers()
+            .values()
+            .flat_map(|server| &server.routes)
+            .flat_map(|route| &route.matches)
+            .filter_map(|set| set.host.as_ref())
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        hosts.dedup();
+        if let Some(near) = text::nearest(wanted, hosts.iter().copied()).map(str::to_owned) {
+            hosts.sort_by_key(|host| *host != near);
+        }
+        match hosts.len() {
+            0 => "none: no route has a host matcher".to_owned(),
+            1..=6 => hosts.join(", "),
+            many => format!("{} and {} more", hosts[..6].join(", "), many - 6),
+        }
+    }
+
+    fn some_host(&self) -> String {
+        let hosts = self.config.servers().values().flat_map(|server| &server.routes).flat_map(|route| &route.matches);
+        hosts.filter_map(|set| set.host.as_ref()).flatten().next().cloned().unwrap_or_else(|| ":80".to_owned())
+    }
+
+    /// An address of a mitmproxy that works in Caddy's place: one that it dials already, or a name on a network of both.
+    fn dial_of_mitmproxy(&self) -> Option<String> {
+        self.paths.to_mitmproxy.get(&self.part.name).cloned()
+    }
+
+    fn names_of_mitmproxies(&self) -> String {
+        text::list(&self.setup.mitmproxies.iter().map(|part| part.name.as_str()).collect::<Vec<_>>())
+    }
+
+    fn parties(&self) -> Vec<String> {
+        std::iter::once(self.part).chain(&self.setup.mitmproxies).map(|part| part.name.clone()).collect()
+    }
+
+    fn api(&self) -> ApiAt {
+        ApiAt::of(self.part, self.admin)
+    }
+}
+
+fn dials_of(handler: &Handler) -> Vec<String> {
+    route::dials(handler).into_iter().map(|(_, dial)| dial.into_owned()).collect()
+}
+
+/// The host that stands for every Host that no matcher names.
+const ANY: &str = "any other Host";
+/// How many Hosts of one route are followed.
+const MOST_HOSTS: usize = 4;
+
+fn routes_path(server: &str) -> String {
+    format!("/config/apps/http/servers/{server}/routes")
+}
+
+fn order() -> Edit {
+    Edit {
+        file: "Caddyfile".to_owned(),
+        language: "caddyfile",
+        text: "# a site with its own address goes before one that answers everything:\n# give the other one its own address, too, or remove it\n".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Context, example};
+
+    fn judged(routes: &str, hosts: &[&str]) -> Verdict {
+        let mut facts = example::healthy();
+        let config =
+            format!(r#"{{"apps":{{"http":{{"servers":{{"srv0":{{"listen":[":80"],"routes":{routes}}}}}}}}}}}"#);
+        facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(&config).unwrap());
+        facts.asked.hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        (CHECK.run)(&Context::new(facts))
+    }
+
+    fn proxy(id: &str, dial: &str) -> String {
+        format!(
+            r#"{{"@id":"{id}","match":[{{"host":["api.example.com"]}}],"terminal":true,"handle":[{{"handler":"reverse_proxy","upstreams":[{{"dial":"{dial}"}}]}}]}}"#
+        )
+    }
+
+    fn only(verdict: &Verdict) -> &Finding {
+        assert_eq!(verdict.findings.len(), 1, "{:?}", verdict.findings);
+        &verdict.findings[0]
+    }
+
+    const FILES: &str = r#"{"handle":[{"handler":"vars"},{"handler":"file_server"}]}"#;
+
+    #[test]
+    fn a_route_that_is_reached_passes() {
+        let verdict = judged(&format!("[{},{FILES}]", proxy("api", "mitmproxy:8080")), &[]);
+        assert_eq!(verdict.worst(), None);
+        assert_eq!(verdict.evidence[0], Evidence::new("api.example.com", "route 0 (@id api) reaches mitmproxy:8080"));
+    }
+
+    #[test]
+    fn a_route_behind_a_catch_all_is_moved_before_it() {
+        let verdict = judged(&format!("[{FILES},{}]", proxy("api", "mitmproxy:8080")), &[]);
+        let finding = only(&verdict);
+        assert_eq!(
+            finding.summary,
+            "route 0 of caddy answers by file_server for api.example.com, so route 1 (@id api) behind it, which leads to \
+             mitmproxy, is never reached"
+        );
+        assert!(matches!(finding.fixes[0].action, Action::MoveRoute { from: 1, to: 0, .. }));
+    }
+
+    #[test]
+    fn a_stale_direct_route_is_named() {
+        let routes = format!("[{},{}]", proxy("api_direct", "backend:3000"), proxy("api", "mitmproxy:8080"));
+        let verdict = judged(&routes, &[]);
+        assert!(only(&verdict).summary.starts_with("route 0 (@id api_direct) of caddy proxies to backend:3000"));
+        // A direct route behind the one through mitmproxy changes nothing.
+        let routes = format!("[{},{}]", proxy("api", "mitmproxy:8080"), proxy("api_direct", "backend:3000"));
+        assert_eq!(judged(&routes, &[]).worst(), None);
+    }
+
+    #[test]
+    fn a_caddy_that_dials_the_backend_only_is_told_the_dial() {
+        let verdict = judged(&format!("[{}]", proxy("api", "backend:3000")), &[]);
+        let finding = only(&verdict);
+        assert_eq!(
+            finding.summary,
+            "route 0 (@id api) of caddy sends api.example.com straight to backend:3000, not to mitmproxy"
+        );
+        assert_eq!(finding.hop.as_deref(), Some("caddy -> backend:3000"));
+        assert!(finding.fixes[0].action.commands()[0].contains("mitmproxy:8080"));
+    }
+
+    #[test]
+    fn a_host_without_a_route_gets_one() {
+        let verdict = judged(&format!("[{}]", proxy("api", "mitmproxy:8080")), &["shop.example.com"]);
+        let finding = only(&verdict);
+        assert_eq!(finding.summary, "no route of caddy is for shop.example.com: it answers 200 with an empty body");
+        assert!(matches!(&finding.fixes[0].action, Action::AddRoute { index: 0, .. }));
+        assert_eq!(judged(&format!("[{}]", proxy("api", "mitmproxy:8080")), &["API.example.com:80"]).worst(), None);
+    }
+
+    #[test]
+    fn a_caddy_that_only_serves_files_leads_nowhere() {
+        let verdict = judged(&format!("[{FILES}]"), &[]);
+        assert_eq!(only(&verdict).summary, "no route of caddy leads to mitmproxy");
+        assert_eq!(only(&judged("[]", &[])).summary, "no route of caddy leads to mitmproxy");
+    }
+
+    #[test]
+    fn a_dial_that_nobody_knows_is_not_called_a_missing_route() {
+        let verdict = judged(&format!("[{}]", proxy("api", "{env.TARGET}")), &[]);
+        assert_eq!((verdict.worst(), verdict.gaps.len()), (None, 1));
+    }
+
+    #[test]
+    fn two_routes_with_one_id_lose_the_second() {
+        let routes = format!("[{},{}]", proxy("api", "mitmproxy:8080"), proxy("api", "backend:3000"));
+        let verdict = judged(&routes, &[]);
+        let finding = only(&verdict);
+        assert!(finding.summary.contains("2 routes of caddy have the @id api"), "{}", finding.summary);
+        assert!(matches!(finding.fixes[0].action, Action::RemoveRoute { index: 1, .. }));
+        assert_eq!(finding.evidence[1].value, "api.example.com: direct (backend:3000)");
+    }
+
+    #[test]
+    fn undecided_matchers_are_said_and_not_blamed() {
+        let routes = format!(
+            r#"[{{"match":[{{"header":{{"X":["1"]}}}}],"handle":[{{"handler":"static_response"}}]}},{}]"#,
+            proxy("api", "mitmproxy:8080")
+        );
+        let verdict = judged(&routes, &[]);
+        assert_eq!(verdict.worst(), None);
+        assert!(verdict.evidence[0].value.ends_with("cannot be decided"), "{:?}", verdict.evidence);
+    }
+
+    /// What the helpers of the client library send (recorded from it), each recognised for what it is.
+    #[test]
+    fn routes_of_the_client_library_are_recognised() {
+        let describe = |route: &str| {
+            let mut facts = example::healthy();
+            let config =
+                format!(r#"{{"apps":{{"http":{{"servers":{{"srv0":{{"listen":[":80"],"routes":[{route}]}}}}}}}}}}"#);
+            facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(&config).unwrap());
+            let context = Context::new(facts);
+            let (setup, paths) = (context.setup.as_ref().unwrap(), context.paths.as_ref().unwrap());
+            let seen = &context.caddies.as_ref().unwrap().0[0];
+            let config = seen.config.as_ref().unwrap();
+            let judge = Judge {
+                part: &setup.caddies[0],
+                admin: &seen.admin,
+                config,
+                setup,
+                paths,
+                mitmproxies: context.mitmproxies.as_ref().ok(),
+                proxies: route::proxies(config),
+            };
+            judge.describe("srv0", Some(0))
+        };
+        assert_eq!(describe(&proxy("api", "backend:3000")), "api.example.com: direct (backend:3000)");
+        assert_eq!(describe(&proxy("api", "mitmproxy:8080")), "api.example.com: through mitmproxy (mitmproxy:8080)");
+        assert_eq!(
+            describe(&proxy("ui", "mitmproxy:8081")),
+            "api.example.com: mitmweb's web interface (mitmproxy:8081)"
+        );
+        let websocket = r#"{"match":[{"path":["/updates"]}],"handle":[{"handler":"reverse_proxy","upstreams":[{"dial":"mitmproxy:8081"}]}]}"#;
+        assert_eq!(describe(websocket), "every Host /updates: mitmweb's websocket (mitmproxy:8081)");
+    }
+}
