@@ -22,6 +22,7 @@ Examples:
   doctor --host api.example.com              judge the path of this Host
   doctor --format json                       the same as one JSON document
   doctor --record facts.json                 keep what was seen; doctor --replay facts.json judges it again elsewhere
+  doctor fix                                 do what heals it: asks for each, and looks again
   doctor explain shared-network              what a check looks at, why it matters, how to fix it
   doctor demo                                a broken setup, judged without Docker
 
@@ -30,7 +31,7 @@ Every option can also be set in the environment: DOCTOR_HOST, DOCTOR_FORMAT, ...
 Exit codes: 0 no failure, 1 at least one failure (with --strict also a warning), 2 wrong arguments,
             3 nothing failed but something could not be looked at.
 
-It only looks: no container, route, option or captured flow is changed."
+It only looks: no container, route, option or captured flow is changed, except by doctor fix."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -67,6 +68,19 @@ impl Cli {
 pub(crate) enum Command {
     /// Look, judge and report; the default
     Check(Box<Check>),
+    /// Mend what is wrong: plan, ask for each, apply, and look again
+    #[command(after_help = "\
+Examples:
+  doctor fix                      say what would be done, ask for each, do it, look again
+  doctor fix --dry-run            say it only
+  doctor fix --yes                do what is safe without asking: for scripts
+  doctor fix keep-host-header     of one check only, its warnings too
+
+Safe is what loses nothing and can be taken back. What restarts, stops or makes something anew is done only when a
+person at a terminal says yes. Without a terminal and without --yes nothing is done. It ends at the first that fails.
+
+Exit codes: those of what is seen afterwards, or of the first look when nothing was done.")]
+    Fix(Box<Fix>),
     /// Judge a recorded setup that is built in: needs no Docker
     Demo {
         /// Which one; `doctor demo list` lists them
@@ -120,6 +134,22 @@ pub(crate) struct Check {
     #[arg(long, value_name = "NAME", env = "DOCTOR_PROJECT", hide_env = true, help_heading = "What to look at")]
     pub(crate) project: Option<String>,
 
+    /// Send marked requests through the setup, to see where they end and how long they take
+    #[arg(long, env = "DOCTOR_PROBE", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "What to look at")]
+    pub(crate) probe: bool,
+
+    /// A name and port that must be reachable from here, as tests use them; repeatable
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "DOCTOR_EXPECT",
+        hide_env = true,
+        value_delimiter = ',',
+        value_parser = expected,
+        help_heading = "What to look at"
+    )]
+    pub(crate) expect: Vec<String>,
+
     /// A file with mitmweb's password or token (or set DOCTOR_WEB_PASSWORD)
     #[arg(
         long,
@@ -144,6 +174,24 @@ pub(crate) struct Check {
 
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fix {
+    /// Only what these checks found, warnings as well [default: every failure]
+    #[arg(value_name = "ID", value_parser = check_id)]
+    pub(crate) ids: Vec<String>,
+
+    /// Tell what would be done, and do nothing
+    #[arg(long, env = "DOCTOR_DRY_RUN", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "What to do")]
+    pub(crate) dry_run: bool,
+
+    /// Apply without asking what is safe: nothing is lost by it, and it can be taken back
+    #[arg(long, env = "DOCTOR_YES", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "What to do")]
+    pub(crate) yes: bool,
+
+    #[command(flatten)]
+    pub(crate) check: Check,
 }
 
 #[derive(Debug, Default, Args)]
@@ -226,6 +274,14 @@ fn check_id(id: &str) -> Result<String, String> {
         Some(near) => format!("there is no check `{id}`; did you mean `{near}`? `doctor list` lists them all"),
         None => format!("there is no check `{id}`; `doctor list` lists them all"),
     })
+}
+
+/// A host and a port.
+fn expected(value: &str) -> Result<String, String> {
+    match text::host_and_port(value) {
+        Some((host, Some(_))) if !host.is_empty() && !host.contains('/') => Ok(value.to_owned()),
+        _ => Err("say a host and a port, like mitmproxy:8080 or 127.0.0.1:8082".to_owned()),
+    }
 }
 
 /// `10s`, `500ms`, `2m`, or a number of seconds.

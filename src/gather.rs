@@ -3,15 +3,16 @@
 use std::{env, net::IpAddr, time::Duration};
 
 use caddy_doctor_checks::model::{
-    FactId, Facts, Known, Missing, Paths, Place, Role, Setup,
+    FactId, Facts, Hop, Known, Missing, Paths, Place, Role, Setup,
     caddy::Caddies,
-    docker::{Containers, EngineSeen, Program},
+    docker::{Containers, EngineSeen, Images, Program},
     facts::{Asked, Kind, SCHEMA},
-    host::{Host, Listener, Process},
+    host::{Host, Listener, Process, RouteSeen},
     mitmproxy::Mitmproxies,
     names::Meaning,
-    path,
+    path::{self, HopKind},
     setup::{self, Part},
+    text,
     view::Views,
 };
 use futures_util::future::join_all;
@@ -21,7 +22,7 @@ use crate::probe::{
     caddy,
     deadline::Deadline,
     docker::{self, Engined},
-    mitmweb, ports, process,
+    mitmweb, ports, probed, process, redact, routes,
     view::{Looker, Wish},
 };
 
@@ -56,37 +57,44 @@ pub(crate) async fn gather(request: Request) -> Facts {
             FactId::Views,
             FactId::Containers,
             FactId::Networks,
+            FactId::Images,
             FactId::Host,
+            FactId::Probed,
         ]);
 
     let engine = async {
-        let (seen, engined) = docker::engine(deadline).await;
-        let (containers, networks) = match &engined {
-            Some(engined) if wants_parts => tokio::join!(engined.containers(), engined.networks()),
-            Some(_) => (Err(Missing::NotAsked), Err(Missing::NotAsked)),
-            None => (no_engine(&seen), no_engine(&seen)),
+        let (mut seen, engined) = docker::engine(deadline).await;
+        let (containers, networks, info) = match &engined {
+            Some(engined) if wants_parts => tokio::join!(engined.containers(), engined.networks(), engined.info()),
+            Some(_) => (Err(Missing::NotAsked), Err(Missing::NotAsked), Err(Missing::NotAsked)),
+            None => (no_engine(&seen), no_engine(&seen), Err(Missing::NotAsked)),
         };
+        if let Ok(engine) = &mut seen.answer {
+            engine.info = Some(info);
+        }
         (seen, engined, containers, networks)
     };
-    let ((seen, engined, containers, networks), listeners, processes) =
-        tokio::join!(engine, blocking(deadline, ports::listeners), blocking(deadline, process::processes));
+    let ((seen, engined, containers, networks), listeners, processes, routes) = tokio::join!(
+        engine,
+        blocking(deadline, ports::listeners),
+        blocking(deadline, process::processes),
+        blocking(deadline, routes::routes)
+    );
     let inside = own_container();
-    let here =
-        match containers.as_ref().ok().zip(inside.as_ref()).and_then(|(all, id)| Some((all, all.by_reference(id)?))) {
-            Some((all, own)) => all.place_of(own),
-            None => Place::Host,
-        };
+    let here = containers.as_ref().map_or(Place::Host, place_of_doctor);
     let is_container =
         containers.as_ref().ok().zip(inside.as_ref()).is_some_and(|(all, id)| all.by_reference(id).is_some());
     let mut facts = Facts {
         schema: SCHEMA,
         doctor: env!("CARGO_PKG_VERSION").to_owned(),
         elapsed_ms: 0,
-        host: Ok(host(&here, inside, is_container, engined.as_ref(), listeners, processes)),
+        host: Ok(host(&here, inside, is_container, engined.as_ref(), listeners, processes, routes)),
         asked: request.asked,
         engine: Ok(seen),
         containers,
         networks,
+        images: Err(Missing::NotAsked),
+        probed: Err(Missing::NotAsked),
         caddies: Err(Missing::NotAsked),
         mitmproxies: Err(Missing::NotAsked),
         views: Err(Missing::NotAsked),
@@ -94,6 +102,11 @@ pub(crate) async fn gather(request: Request) -> Facts {
     if wants_parts {
         ask_parts(&mut facts, &here, engined.as_ref(), deadline, &request.secrets).await;
         look(&mut facts, &here, engined.as_ref(), deadline).await;
+        if facts.asked.probe && wants(&[FactId::Probed]) {
+            let looker =
+                Looker { here: &here, containers: facts.containers.as_ref().ok(), engine: engined.as_ref(), deadline };
+            facts.probed = probed::probe(&looker, &facts, &request.secrets).await;
+        }
     }
     facts.elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     facts
@@ -116,6 +129,12 @@ fn no_engine<T>(seen: &EngineSeen) -> Known<T> {
     }
 }
 
+/// The place that the doctor itself is in.
+pub(crate) fn place_of_doctor(containers: &Containers) -> Place {
+    let own = own_container().and_then(|id| containers.by_reference(&id));
+    own.map_or(Place::Host, |own| containers.place_of(own))
+}
+
 /// The id of the container that the doctor runs in: its own files are mounted from a folder that is called after it.
 fn own_container() -> Option<String> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
@@ -131,6 +150,7 @@ fn host(
     engined: Option<&Engined>,
     listeners: Known<Vec<Listener>>,
     processes: Known<Vec<Process>>,
+    routes: Known<Vec<RouteSeen>>,
 ) -> Host {
     // What listens here says nothing about the ports of an engine elsewhere, or of the host around this container.
     let inside = inside.filter(|_| engined.is_some_and(|_| is_container));
@@ -141,7 +161,15 @@ fn host(
         Some(engine) if !engine.near => Err(ports::unseen("the engine is on another machine")),
         _ => listeners,
     };
-    Host { os: env::consts::OS.to_owned(), inside, root: is_root(), listeners, processes }
+    // Routes of this machine say something about the networks of an engine whose bridges are here.
+    let routes = match engined {
+        Some(engine) if engine.system && *here == Place::Host => Some(routes),
+        _ => None,
+    };
+    let proxies = env::vars().filter(|(name, value)| redact::is_proxy(name) && !value.is_empty());
+    let mut proxies: Vec<(String, String)> = proxies.map(|(name, value)| (name, redact::proxy(&value))).collect();
+    proxies.sort();
+    Host { os: env::consts::OS.to_owned(), inside, root: is_root(), listeners, processes, routes, proxies }
 }
 
 #[cfg(target_os = "linux")]
@@ -163,12 +191,18 @@ async fn ask_parts(facts: &mut Facts, here: &Place, engined: Option<&Engined>, d
     let of = |role: Role| found.iter().filter(move |part| part.role == role).take(MOST_PARTS).collect::<Vec<&Part>>();
     let (caddies, mitmproxies) = (of(Role::Caddy), of(Role::Mitmproxy));
     let ask_caddies = join_all(caddies.iter().map(|part| caddy::ask(&looker, part)));
-    let ask_mitmproxies = join_all(
-        mitmproxies
-            .iter()
-            .map(|part| mitmweb::ask(&looker, part, mitmweb::command_line(&looker, part, &processes), secrets)),
-    );
-    let (caddies, mitmproxies) = tokio::join!(ask_caddies, ask_mitmproxies);
+    let ask_mitmproxies = join_all(mitmproxies.iter().map(|part| {
+        mitmweb::ask(&looker, part, mitmweb::command_line(&looker, part, &processes), secrets, facts.asked.probe)
+    }));
+    let parts = found.iter().filter_map(|part| facts.containers.as_ref().ok()?.named(&part.name));
+    let ask_images = async {
+        match engined {
+            Some(engine) => Ok(engine.images(parts.take(2 * MOST_PARTS)).await),
+            None => Ok(Images::default()),
+        }
+    };
+    let (caddies, mitmproxies, images) = tokio::join!(ask_caddies, ask_mitmproxies, ask_images);
+    facts.images = images;
     facts.caddies = Ok(Caddies(caddies));
     facts.mitmproxies = Ok(Mitmproxies(mitmproxies));
 }
@@ -178,7 +212,7 @@ async fn look(facts: &mut Facts, here: &Place, engined: Option<&Engined>, deadli
     let Ok(setup) = setup::find(facts) else { return };
     let lacks_part = setup.caddies.is_empty() || setup.mitmproxies.is_empty();
     let paths = path::find(facts, &setup);
-    let wishes = wishes(&paths);
+    let wishes = wishes(facts, here, &paths);
     let ports = ports_of_interest(facts, &setup, &paths);
     let others = async { if lacks_part { docker::other_engines(deadline).await } else { Vec::new() } };
     let listeners = facts.host.as_ref().ok().and_then(|host| host.listeners.as_ref().ok()).cloned();
@@ -205,15 +239,25 @@ async fn look(facts: &mut Facts, here: &Place, engined: Option<&Engined>, deadli
 
 /// From each place the names that are dialled there, and the connections to the host, which no inspect can tell about. The
 /// Hosts of the site are asked for on the host.
-fn wishes(paths: &Paths) -> Vec<Wish> {
+fn wishes(facts: &Facts, here: &Place, paths: &Paths) -> Vec<Wish> {
     let mut wishes: Vec<Wish> = Vec::new();
+    for expected in &facts.asked.expect {
+        let Some((host, Some(port))) = text::host_and_port(expected) else { continue };
+        let wish = wish_from(&mut wishes, here);
+        if host.parse::<IpAddr>().is_err() {
+            wish.ask_for(host);
+        }
+        wish.connect_to(host, port, false);
+    }
     for hop in paths.relevant() {
         let host = &hop.dial.host;
         if hop.meaning != Meaning::Itself && host.parse::<IpAddr>().is_err() {
             wish_from(&mut wishes, &hop.place).ask_for(host);
         }
-        if let Some(port) = hop.dial.port.filter(|_| hop.meaning == Meaning::TheHost && hop.place != Place::Host) {
-            wish_from(&mut wishes, &hop.place).connect_to(host, port);
+        if let Some(port) = hop.dial.port.filter(|_| !is_known_to_listen(facts, hop)) {
+            // Who speaks plain HTTP may log a greeting in TLS, so only those are greeted that may want one.
+            let greet = hop.kind == HopKind::Target && (hop.tls || port % 1000 == 443 || facts.asked.probe);
+            wish_from(&mut wishes, &hop.place).connect_to(host, port, greet);
         }
     }
     for path in &paths.paths {
@@ -222,6 +266,14 @@ fn wishes(paths: &Paths) -> Vec<Wish> {
         }
     }
     wishes
+}
+
+/// Whether a hop leads to a mitmproxy that says itself that it listens there: a connection to it could become a flow.
+fn is_known_to_listen(facts: &Facts, hop: &Hop) -> bool {
+    let Some(seen) = hop.to.as_ref().and_then(|to| facts.mitmproxies.as_ref().ok()?.named(to)) else { return false };
+    // Between a container and the host a firewall may stand.
+    hop.meaning != Meaning::TheHost
+        && (hop.is_over_host() || seen.modes().0.iter().any(|mode| Some(mode.listen_port) == hop.dial.port))
 }
 
 fn wish_from<'w>(wishes: &'w mut Vec<Wish>, place: &Place) -> &'w mut Wish {

@@ -7,7 +7,7 @@ use std::{
 
 use caddy_doctor_checks::{
     ALL, explaining,
-    model::{Check, Context, Facts, Finding, Gap, Path, Paths, Severity, Verdict, docker::EngineSeen},
+    model::{Check, Context, Explains, Facts, Finding, Gap, Path, Paths, Severity, Verdict, docker::EngineSeen},
 };
 
 use crate::{
@@ -160,6 +160,7 @@ fn finding_report(check: &Check, finding: &Finding, all: &[Judged]) -> FindingRe
         hop: finding.hop.clone(),
         summary: finding.summary.clone(),
         evidence: finding.evidence.clone(),
+        breaks: finding.explains == Explains::Everything,
         consequence_of: explained_by(check, all, &finding.about, finding.hop.as_deref()),
         fixes: finding
             .fixes
@@ -169,6 +170,8 @@ fn finding_report(check: &Check, finding: &Finding, all: &[Judged]) -> FindingRe
                 commands: fix.action.commands(),
                 edits: fix.edits.clone(),
                 apply: fix.action.apply(),
+                undo: fix.action.undo(),
+                action: fix.action.clone(),
             })
             .collect(),
     }
@@ -239,6 +242,7 @@ fn path_report(paths: &Paths, path: &Path, rows: &[CheckReport]) -> crate::repor
     }
     let mut report = drawn(path.host.clone(), &nodes, &ids, rows);
     report.undecided = path.undecided;
+    report.path = Some(path.request_path.clone()).filter(|path| path != "/");
     report
 }
 
@@ -277,7 +281,7 @@ fn drawn(
         let broken = failures().any(|failure| match (&failure.hop, &ids[at]) {
             (Some(hop), Some(id)) => hop == id,
             (Some(_), None) => false,
-            (None, _) => failure.about.first() == Some(&pair[1].0),
+            (None, _) => failure.breaks && failure.about.first() == Some(&pair[1].0),
         });
         report.hops.push(format!("{} -> {}", pair[0].1, pair[1].1));
         if broken {

@@ -1,10 +1,12 @@
 //! `doctor`: tells why traffic does not flow client -> Caddy -> mitmproxy -> backend, and what to type to make it flow.
 //!
 //! Arguments, then facts ([`gather`], all I/O), then the judgement ([`judge`], none), then one of the formats ([`report`]).
+//! Nothing of that changes anything; what does is in [`fix`], and runs for `doctor fix` alone.
 
 mod cli;
 mod error;
 mod explain;
+mod fix;
 mod gather;
 mod judge;
 mod probe;
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
     let format = match &cli.command {
         None => cli.check.output.format,
         Some(Command::Check(check)) => check.output.format,
+        Some(Command::Fix(fix)) => fix.check.output.format,
         Some(Command::Demo { output, .. }) => output.format,
         Some(_) => Format::Text,
     };
@@ -68,6 +71,7 @@ fn run(cli: Cli) -> Result<u8, Error> {
     match cli.command {
         None => check(cli.check),
         Some(Command::Check(arguments)) => check(*arguments),
+        Some(Command::Fix(arguments)) => fix::fix(&arguments),
         Some(Command::Demo { name: Some(name), .. }) if name == "list" => {
             print(&recording::demos());
             Ok(0)
@@ -94,6 +98,12 @@ fn run(cli: Cli) -> Result<u8, Error> {
 }
 
 fn check(arguments: Check) -> Result<u8, Error> {
+    let facts = facts(&arguments)?;
+    finish(&judge::judge(facts, &arguments.judging), &arguments.output)
+}
+
+/// What is seen now, or was when it was recorded.
+fn facts(arguments: &Check) -> Result<Facts, Error> {
     if judge::selected(&arguments.judging).is_empty() {
         return Err(Error::NothingSelected);
     }
@@ -107,15 +117,18 @@ fn check(arguments: Check) -> Result<u8, Error> {
             }
             asked.caddy = arguments.caddy.clone().or(asked.caddy.take());
             asked.mitmproxy = arguments.mitmproxy.clone().or(asked.mitmproxy.take());
+            if !arguments.expect.is_empty() {
+                asked.expect.clone_from(&arguments.expect);
+            }
             asked.project = arguments.project.clone().or(asked.project.take());
             facts
         }
-        None => look(&arguments)?,
+        None => look(arguments)?,
     };
     if let Some(path) = &arguments.record {
         recording::write(path, &facts)?;
     }
-    finish(&judge::judge(facts, &arguments.judging), &arguments.output)
+    Ok(facts)
 }
 
 fn look(arguments: &Check) -> Result<Facts, Error> {
@@ -126,6 +139,9 @@ fn look(arguments: &Check) -> Result<Facts, Error> {
             mitmproxy: arguments.mitmproxy.clone(),
             project: arguments.project.clone(),
             folder: folder(),
+            expect: arguments.expect.clone(),
+            probe: arguments.probe,
+            ..Asked::default()
         },
         secrets: Secrets { web_password: web_password(arguments)? },
         timeout: arguments.timeout,

@@ -26,7 +26,9 @@ pub(crate) async fn ask(looker: &Looker<'_>, part: &Part) -> CaddySeen {
     let told = environment("CADDY_ADMIN").as_deref().and_then(listen_port).filter(|port| *port != PORT);
     let mut port = told.unwrap_or(PORT);
     let questions = |base: &str| vec![Question::get(format!("{base}/config/"))];
-    let mut reached = looker.reach(part, port, &questions).await;
+    let published_port = told.unwrap_or(PORT);
+    let published = looker.as_published(part, published_port, "/");
+    let (mut reached, published) = tokio::join!(looker.reach(part, port, &questions), published);
     if told.is_some() && reached.answers[0].is_err() {
         let default = looker.reach(part, PORT, &questions).await;
         if default.answers[0].is_ok() {
@@ -48,12 +50,14 @@ pub(crate) async fn ask(looker: &Looker<'_>, part: &Part) -> CaddySeen {
         admin,
         way,
         config,
+        published,
     }
 }
 
 fn read(asked: &str, answer: &Answer) -> Known<CaddyConfig> {
     if answer.status != 200 {
-        let why = format!("HTTP {}: {}", answer.status, super::redact::line(&String::from_utf8_lossy(&answer.body)));
+        let why =
+            format!("HTTP {}: {}", answer.status, super::redact::line(String::from_utf8_lossy(&answer.body).trim()));
         return Err(Missing::failed(asked, Kind::Status(answer.status), why));
     }
     CaddyConfig::read(&answer.body).map_err(|error| {
@@ -61,17 +65,14 @@ fn read(asked: &str, answer: &Answer) -> Known<CaddyConfig> {
     })
 }
 
-/// A port that refuses says nothing about where the admin API is instead.
+/// That nobody answers says nothing about where the admin API is instead.
 fn explained(missing: Missing, part: &Part) -> Missing {
     match missing {
-        Missing::Failed { asked, kind: Kind::Refused, why } if !matches!(part.kind, PartKind::Address(_)) => {
-            Missing::Failed {
-                asked,
-                kind: Kind::Refused,
-                why: format!(
-                    "{why}; its admin API is off or at another address: name it with --caddy http://ADDRESS:PORT"
-                ),
-            }
+        Missing::Failed { asked, kind: kind @ (Kind::Refused | Kind::Unsupported), why }
+            if !matches!(part.kind, PartKind::Address(_)) =>
+        {
+            let hint = "its admin API may be off or at another address: name it with --caddy http://ADDRESS:PORT";
+            Missing::Failed { asked, kind, why: format!("{why}; {hint}") }
         }
         other => other,
     }

@@ -21,6 +21,11 @@ impl Deadline {
         Self { end: Instant::now() + time.mul_f32(0.9), question: QUESTION.min(time.mul_f32(0.4)) }
     }
 
+    /// All of `time` for each question, and no end of the run: it waits for a person in between.
+    pub(crate) fn each(time: Duration) -> Self {
+        Self { end: Instant::now() + Duration::from_secs(86_400), question: time }
+    }
+
     /// For questions that are asked inside of another one: they end a little before it, so that what was answered by then
     /// is not lost with it.
     pub(crate) fn within(self) -> Self {

@@ -5,16 +5,20 @@ use std::time::Duration;
 use bollard::{
     Docker,
     exec::{CreateExecOptions, StartExecResults},
-    models::{ContainerInspectResponse, ContainerSummary, EndpointSettings, PortMap},
+    models::{
+        ContainerInspectResponse, ContainerStatsResponse, ContainerSummary, EndpointSettings, ImageInspect, PortMap,
+        SystemInfo,
+    },
     query_parameters::{
         InspectContainerOptions, ListContainersOptionsBuilder, ListNetworksOptions, LogsOptionsBuilder,
+        StatsOptionsBuilder,
     },
 };
 use caddy_doctor_checks::model::{
     Asked, Known, Missing,
     docker::{
-        Attachment, Compose, Container, Containers, Detail, Engine, EngineSeen, Health, Network, Networks, OtherEngine,
-        Port, Program, User,
+        Attachment, Compose, Container, Containers, Detail, Engine, EngineInfo, EngineSeen, Health, Image, ImageSeen,
+        Images, Network, Networks, OtherEngine, Port, Program, Usage, User,
     },
     facts::Kind,
     mitmproxy::CommandLine,
@@ -26,6 +30,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
+    cgroup,
     context::{self, Chosen},
     deadline::Deadline,
     http::{self, Question},
@@ -113,7 +118,7 @@ async fn connect(endpoint: &str, deadline: Deadline) -> Known<(Engine, Engined)>
     let near = local || ["//127.", "//localhost", "//[::1]"].iter().any(|address| endpoint.contains(address));
     let system = local && cfg!(target_os = "linux") && is_of_root(endpoint);
     let engined = Engined { docker, capped: Some((client, url)), local, system, near, deadline };
-    Ok((Engine { name, version, api }, engined))
+    Ok((Engine { name, version, api, info: None }, engined))
 }
 
 #[cfg(windows)]
@@ -126,6 +131,7 @@ async fn connect_pipe(endpoint: &str, deadline: Deadline) -> Known<(Engine, Engi
         name: "docker".to_owned(),
         version: version.version.unwrap_or_default(),
         api: version.api_version.unwrap_or_default(),
+        info: None,
     };
     Ok((engine, Engined { docker, capped: None, local: false, system: false, near: true, deadline }))
 }
@@ -165,6 +171,11 @@ async fn others(chosen: &Chosen, deadline: Deadline, with_parts: bool) -> Vec<Ot
 }
 
 impl Engined {
+    /// All of the engine's API. Only `doctor fix` asks for it: nothing else changes anything.
+    pub(crate) fn api(&self) -> &Docker {
+        &self.docker
+    }
+
     /// Every container; of those that may matter, everything.
     pub(crate) async fn containers(&self) -> Known<Containers> {
         let mut containers = Containers(self.list().await?);
@@ -233,6 +244,91 @@ impl Engined {
         let mut all: Vec<Network> = answer.into_iter().map(network).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Networks(all))
+    }
+
+    /// What kind of machine it runs on, and which proxies it uses itself.
+    pub(crate) async fn info(&self) -> Known<EngineInfo> {
+        let answer: SystemInfo = self.get("/info", self.docker.info()).await?;
+        let proxies =
+            [("HTTP_PROXY", answer.http_proxy), ("HTTPS_PROXY", answer.https_proxy), ("NO_PROXY", answer.no_proxy)];
+        Ok(EngineInfo {
+            architecture: answer.architecture.unwrap_or_default(),
+            operating_system: answer.operating_system.unwrap_or_default(),
+            proxies: proxies
+                .into_iter()
+                .filter_map(|(name, value)| {
+                    Some((name.to_owned(), redact::proxy(&value.filter(|value| !value.is_empty())?)))
+                })
+                .collect(),
+        })
+    }
+
+    /// The images that these containers run.
+    pub(crate) async fn images(&self, containers: impl Iterator<Item = &Container>) -> Images {
+        let mut wanted: Vec<(&str, &str)> = containers
+            .filter_map(|own| Some((own.detail.as_ref()?.image_id.as_str(), own.image.as_str())))
+            .filter(|(id, _)| !id.is_empty())
+            .collect();
+        wanted.sort_unstable();
+        wanted.dedup_by_key(|(id, _)| *id);
+        let each = wanted.into_iter().map(async |(id, name)| {
+            let asked = format!("GET /images/{name}/json");
+            let answer: Known<ImageInspect> =
+                self.get(&format!("/images/{id}/json"), self.docker.inspect_image(id)).await;
+            let image = answer.map_err(|missing| missing.asking(&asked)).map(|answer| Image {
+                architecture: answer.architecture.unwrap_or_default(),
+                os: answer.os.unwrap_or_default(),
+                version: answer
+                    .config
+                    .and_then(|config| config.labels?.remove("org.opencontainers.image.version"))
+                    .map(|version| redact::line(&version)),
+            });
+            ImageSeen { id: id.to_owned(), image }
+        });
+        Images(join_all(each).await)
+    }
+
+    /// What a container uses now: from its control group on this machine; else from the engine's statistics, which may
+    /// take a second and are asked for only where that is `allowed`; `None` where they are not.
+    pub(crate) async fn usage(&self, container: &Container, allowed: bool) -> Option<Known<Usage>> {
+        let detail = container.detail.as_deref();
+        let by_cgroup = detail.filter(|_| self.local).and_then(|detail| cgroup::usage(detail.pid, &container.id));
+        let usage = match by_cgroup {
+            Some(usage) => Ok(usage),
+            None if allowed => self.statistics(container).await,
+            None => return None,
+        };
+        let set = |limit: Option<i64>| limit.and_then(|limit| u64::try_from(limit).ok()).filter(|limit| *limit > 0);
+        Some(usage.map(|usage| Usage {
+            memory_limit: set(detail.map(|detail| detail.memory_limit)),
+            cpu_limit: set(detail.map(|detail| detail.cpu_limit)),
+            ..usage
+        }))
+    }
+
+    async fn statistics(&self, container: &Container) -> Known<Usage> {
+        let options = StatsOptionsBuilder::new().stream(false).one_shot(true).build();
+        let by_bollard = async {
+            let mut stream = self.docker.stats(&container.id, Some(options));
+            stream.next().await.unwrap_or(Err(bollard::errors::Error::RequestTimeoutError))
+        };
+        let asked = format!("GET /containers/{}/stats", container.name);
+        let path = format!("/containers/{}/stats?stream=false&one-shot=true", container.id);
+        let answer: ContainerStatsResponse =
+            self.get(&path, by_bollard).await.map_err(|missing| missing.asking(&asked))?;
+        let memory = answer.memory_stats.unwrap_or_default();
+        let Some(used) = memory.usage else {
+            return Err(Missing::failed(asked, Kind::Garbage, "the engine tells no memory"));
+        };
+        let parts = memory.stats.unwrap_or_default();
+        let cache = parts.get("total_inactive_file").or_else(|| parts.get("inactive_file")).copied().unwrap_or(0);
+        let throttling = answer.cpu_stats.and_then(|cpu| cpu.throttling_data).unwrap_or_default();
+        Ok(Usage {
+            memory: used.saturating_sub(cache),
+            periods: throttling.periods.unwrap_or_default(),
+            throttled_periods: throttling.throttled_periods.unwrap_or_default(),
+            ..Usage::default()
+        })
     }
 
     async fn get<T: DeserializeOwned>(
@@ -313,7 +409,7 @@ impl Engined {
     }
 }
 
-fn failed(asked: &str, error: &bollard::errors::Error) -> Missing {
+pub(crate) fn failed(asked: &str, error: &bollard::errors::Error) -> Missing {
     use bollard::errors::Error;
     let kind = match error {
         Error::DockerResponseServerError { status_code: 404, .. } => Kind::NotFound,
@@ -491,6 +587,9 @@ fn inspected_into(container: &mut Container, answer: &ContainerInspectResponse) 
         oom_killed: state.oom_killed.unwrap_or_default(),
         restarts: answer.restart_count.unwrap_or_default(),
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default(),
+        memory_limit: host.memory.unwrap_or_default(),
+        cpu_limit: host.nano_cpus.filter(|limit| *limit > 0).or_else(|| of_quota(&host)).unwrap_or_default(),
+        image_id: answer.image.clone().unwrap_or_default(),
         runtime: host.runtime.clone().unwrap_or_default(),
         tty: config.tty.unwrap_or_default(),
         health: state
@@ -507,13 +606,23 @@ fn inspected_into(container: &mut Container, answer: &ContainerInspectResponse) 
             }),
         extra_hosts: host.extra_hosts.clone().unwrap_or_default(),
         environment: environment
-            .filter(|(name, _)| matches!(*name, "CADDY_ADMIN" | "CADDY_VERSION" | "PYTHONUNBUFFERED"))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .filter_map(|(name, value)| match name {
+                "CADDY_ADMIN" | "CADDY_VERSION" | "PYTHONUNBUFFERED" => Some((name.to_owned(), redact::line(value))),
+                name if redact::is_proxy(name) => Some((name.to_owned(), redact::proxy(value))),
+                _ => None,
+            })
             .collect(),
         lost_owner: None,
         log: None,
         recipe: recipe::of(answer, &config, &host),
     }));
+}
+
+/// `--cpu-quota` and `--cpu-period` (100 ms unless given) in billionths of a processor.
+fn of_quota(host: &bollard::models::HostConfig) -> Option<i64> {
+    let quota = host.cpu_quota.filter(|quota| *quota > 0)?;
+    let period = host.cpu_period.filter(|period| *period > 0).unwrap_or(100_000);
+    Some(quota.saturating_mul(1_000_000_000) / period)
 }
 
 /// What `HostConfig` asks for; a container that does not run shows nothing else.
@@ -567,6 +676,12 @@ fn network(network: bollard::models::Network) -> Network {
         id,
         driver,
         interface,
+        subnets: configs.iter().filter_map(|config| config.subnet.clone()).collect(),
+        mtu: network
+            .options
+            .as_ref()
+            .and_then(|options| options.get("com.docker.network.driver.mtu"))
+            .and_then(|mtu| mtu.parse().ok()),
     }
 }
 

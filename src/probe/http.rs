@@ -2,8 +2,9 @@
 
 use std::{error::Error, io, time::Duration};
 
-use caddy_doctor_checks::model::{Missing, facts::Kind};
-use reqwest::{Client, Method, redirect::Policy};
+use caddy_doctor_checks::model::{Missing, facts::Kind, probed::ProbeAnswer};
+use http_body_util::BodyExt;
+use reqwest::{Body, Client, Method, redirect::Policy};
 
 /// Longer answers are not read.
 pub(crate) const CAP: usize = 8 << 20;
@@ -15,6 +16,8 @@ pub(crate) struct Answer {
     /// The header `Server`.
     pub(crate) server: Option<String>,
     pub(crate) api_version: Option<String>,
+    /// The header `ETag`, or the trailer: Caddy sends a trailer from 2.5.2 to 2.7, and a header since 2.8.
+    pub(crate) etag: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -24,7 +27,7 @@ pub(crate) struct Question {
     pub(crate) method: Method,
     pub(crate) url: String,
     pub(crate) headers: Vec<(&'static str, String)>,
-    pub(crate) body: Option<&'static str>,
+    pub(crate) body: Option<String>,
     /// A password, which goes as `?token=` (mitmweb from 11.1.2) and as a bearer token (from 12.0.1).
     pub(crate) token: Option<String>,
     /// Longer answers are refused.
@@ -78,19 +81,30 @@ pub(crate) async fn ask(client: &Client, question: &Question) -> Result<Answer, 
     for (name, value) in &question.headers {
         request = request.header(*name, value);
     }
-    if let Some(body) = question.body {
-        request = request.body(body);
+    if let Some(body) = &question.body {
+        request = request.body(body.clone());
     }
     let failed = |error: reqwest::Error| Missing::failed(question.words(), kind(&error), chain(&error.without_url()));
-    let mut response = request.send().await.map_err(failed)?;
+    let response = request.send().await.map_err(failed)?;
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut answer = Answer {
         status: response.status().as_u16(),
         server: header("server"),
         api_version: header("api-version"),
+        etag: header("etag"),
         body: Vec::new(),
     };
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+    let mut body = Body::from(response);
+    while let Some(frame) = body.frame().await.transpose().map_err(failed)? {
+        let chunk = match frame.into_data() {
+            Ok(chunk) => chunk,
+            Err(frame) => {
+                let trailers = frame.into_trailers().unwrap_or_default();
+                let trailer = trailers.get("etag").and_then(|value| value.to_str().ok()).map(str::to_owned);
+                answer.etag = answer.etag.or(trailer);
+                continue;
+            }
+        };
         if answer.body.len() + chunk.len() > question.cap {
             let why = format!("the answer is longer than {} bytes, which the doctor does not read", question.cap);
             return Err(Missing::failed(question.words(), Kind::Garbage, why));
@@ -98,6 +112,86 @@ pub(crate) async fn ask(client: &Client, question: &Question) -> Result<Answer, 
         answer.body.extend_from_slice(&chunk);
     }
     Ok(answer)
+}
+
+/// Asks, and tells of the answer only what shows who gave it.
+///
+/// # Errors
+/// When no answer came.
+pub(crate) async fn probe(client: &Client, question: &Question) -> Result<ProbeAnswer, Missing> {
+    let mut request = client.request(question.method.clone(), &question.url);
+    for (name, value) in &question.headers {
+        request = request.header(*name, value);
+    }
+    let failed = |error: reqwest::Error| Missing::failed(question.words(), kind(&error), chain(&error.without_url()));
+    let mut response = request.send().await.map_err(failed)?;
+    let headers = |name: &str| -> Vec<String> {
+        let all = response.headers().get_all(name).iter();
+        all.filter_map(|value| value.to_str().ok()).map(super::redact::line).collect()
+    };
+    let mut answer = ProbeAnswer {
+        status: response.status().as_u16(),
+        servers: headers("server"),
+        via: headers("via"),
+        location: headers("location").pop(),
+        length: 0,
+        said: None,
+    };
+    let mut body = Vec::new();
+    while body.len() < question.cap
+        && let Some(chunk) = response.chunk().await.map_err(failed)?
+    {
+        body.extend_from_slice(&chunk);
+    }
+    answer.length = body.len() as u64;
+    // Of an error page that mitmproxy or Caddy wrote itself, the one paragraph; what a backend says is nobody's business.
+    if answer.status >= 400 && answer.servers.iter().all(|own| own == "Caddy" || own.starts_with("mitmproxy ")) {
+        let text = String::from_utf8_lossy(&body);
+        let said = text.split_once("<p>").map_or(&*text, |(_, rest)| rest.split("</p>").next().unwrap_or(rest));
+        answer.said = said.lines().next().map(super::redact::line).filter(|said| !said.is_empty());
+    }
+    Ok(answer)
+}
+
+/// A request as it is written to a socket, for those who have nothing better: in HTTP/1.0, so that the answer comes in one
+/// piece and the connection ends with it.
+///
+/// # Errors
+/// When a header holds a line break, which would begin another one.
+pub(crate) fn written(question: &Question) -> Result<String, Missing> {
+    let rest = question.url.split_once("://").map_or(&*question.url, |(_, rest)| rest);
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let query = question.token.as_ref().map(|token| format!("?token={}", percent_encoded(token))).unwrap_or_default();
+    let mut text = format!("{} /{path}{query} HTTP/1.0\r\nHost: {host}\r\n", question.method);
+    let bearer = question.token.as_ref().map(|token| ("Authorization", format!("Bearer {token}")));
+    let length = question.body.as_ref().map(|body| ("Content-Length", body.len().to_string()));
+    for (name, value) in question.headers.iter().cloned().chain(bearer).chain(length) {
+        if value.contains(char::is_control) {
+            let why = format!("its header {name} would hold a control character");
+            return Err(Missing::failed(question.words(), Kind::Unsupported, why));
+        }
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str("\r\n");
+    text.push_str(question.body.as_deref().unwrap_or_default());
+    Ok(text)
+}
+
+/// Reads what came back for [`written`]. `None` when it is no answer, or one in pieces, which HTTP/1.0 does not have.
+pub(crate) fn read(text: &str) -> Option<Answer> {
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let mut lines = head.lines();
+    let status = lines.next()?.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
+    let headers: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(':')).collect();
+    let header = |name: &str| {
+        let found = headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.trim().to_owned())
+    };
+    if header("transfer-encoding").is_some() {
+        return None;
+    }
+    let body = body.as_bytes().to_vec();
+    Some(Answer { status, server: header("server"), api_version: None, etag: header("etag"), body })
 }
 
 fn percent_encoded(text: &str) -> String {
@@ -161,5 +255,27 @@ mod tests {
         assert_eq!(percent_encoded("a&b ü"), "a%26b%20%C3%BC");
         let question = Question { token: Some("CANARY".into()), ..Question::get("http://127.0.0.1:8081/options") };
         assert_eq!(question.words(), "GET http://127.0.0.1:8081/options");
+    }
+
+    #[test]
+    fn a_request_for_a_bare_socket_is_written_and_its_answer_read() {
+        let question = Question {
+            method: Method::PUT,
+            headers: vec![("If-Match", "\"/config/ 1f\"".into())],
+            body: Some("\"ü\"".into()),
+            token: Some("a&b".into()),
+            ..Question::get("http://127.0.0.1:2019/config/x")
+        };
+        let text = "PUT /config/x?token=a%26b HTTP/1.0\r\nHost: 127.0.0.1:2019\r\nIf-Match: \"/config/ 1f\"\r\n\
+                    Authorization: Bearer a&b\r\nContent-Length: 4\r\n\r\n\"ü\"";
+        assert_eq!(written(&question).unwrap(), text);
+        let two_lines = Question { token: Some("a\r\nX: b".into()), ..Question::get("http://h/") };
+        assert!(written(&two_lines).is_err());
+
+        let answer = read("HTTP/1.0 200 OK\r\nEtag: \"/config/x 1f\"\r\nServer: mitmproxy 10.4.2\r\n\r\n{}\n").unwrap();
+        assert_eq!((answer.status, answer.etag.as_deref()), (200, Some("\"/config/x 1f\"")));
+        assert_eq!((answer.server.as_deref(), answer.body.as_slice()), (Some("mitmproxy 10.4.2"), &b"{}\n"[..]));
+        assert!(read("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").is_none());
+        assert!(read("").is_none() && read("SSH-2.0\r\n\r\n").is_none());
     }
 }

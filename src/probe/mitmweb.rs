@@ -27,6 +27,7 @@ pub(crate) async fn ask(
     part: &Part,
     command_line: CommandLine,
     secrets: &Secrets,
+    probes: bool,
 ) -> MitmproxySeen {
     let port = command_line.web_port();
     let mut seen = MitmproxySeen {
@@ -41,16 +42,30 @@ pub(crate) async fn ask(
         options: Err(Missing::NotAsked),
         servers: None,
         flows: Err(Missing::NotAsked),
+        held: None,
+        events: None,
+        published: None,
+        usage: None,
         command_line,
     };
+    let own = looker.containers.and_then(|all| all.named(&part.name)).filter(|_| part.kind == PartKind::Container);
+    let usage = async {
+        match (own.filter(|own| own.runs()), looker.engine) {
+            (Some(own), Some(engine)) => engine.usage(own, probes).await,
+            _ => None,
+        }
+    };
     if seen.command_line.interface != Interface::Mitmweb {
+        seen.usage = usage.await;
         let why = format!("{} has no API", seen.command_line.interface.name());
         let missing = Missing::failed(format!("asking {}", part.name), Kind::Unsupported, why);
         (seen.options, seen.flows) = (Err(missing.clone()), Err(missing));
         return seen;
     }
     let questions = |base: &str| questions(base, secrets);
-    let reached = looker.reach(part, port, &questions).await;
+    let published = looker.as_published(part, port, "/");
+    let reached;
+    (reached, seen.published, seen.usage) = tokio::join!(looker.reach(part, port, &questions), published, usage);
     seen.way = reached.way;
     let mut answers = reached.answers.into_iter();
     let first = answers.next().unwrap_or(Err(Missing::NotAsked));
@@ -68,11 +83,22 @@ pub(crate) async fn ask(
             }
             let count = answers.next().unwrap_or(Err(Missing::NotAsked));
             seen.flows = count.and_then(|answer| count_of(&asked("POST /commands/view.properties.length"), &answer));
+            let events = answers.next().unwrap_or(Err(Missing::NotAsked));
+            seen.events = Some(events.and_then(|answer| decisive_events(&asked("GET /events"), &answer)));
+            let intercepts = seen.options.as_ref().is_ok_and(|options| options.intercept_active);
+            if intercepts && seen.flows.as_ref().is_ok_and(|count| *count <= MOST_LOADED) {
+                let reached = looker.reach(part, port, &|base| vec![get(base, "/flows", secrets)]).await;
+                let flows = reached.answers.into_iter().next().unwrap_or(Err(Missing::NotAsked));
+                seen.held = Some(flows.and_then(|answer| held(&asked("GET /flows"), &answer)));
+            }
         }
         Err(missing) => seen.flows = Err(missing.clone()),
     }
     seen
 }
+
+/// More flows than this are not loaded: mitmproxy reads every body for it, and proxies nothing meanwhile.
+const MOST_LOADED: u64 = 500;
 
 /// The command line of a mitmproxy, from its container or its process.
 pub(crate) fn command_line(
@@ -95,26 +121,43 @@ pub(crate) fn command_line(
     }
 }
 
-/// The count is a command, and commands are written with POST; it changes nothing. The token against cross-site requests is
-/// made up by the sender; its cookie has another name from 12.2.3 on.
-fn questions(base: &str, secrets: &Secrets) -> Vec<Question> {
-    let get = |path: &str| Question { token: secrets.web_password.clone(), ..Question::get(format!("{base}{path}")) };
-    let headers = vec![
+/// The headers of whatever is not a GET. The token against cross-site requests is made up by the sender; its cookie has
+/// another name from 12.2.3 on.
+pub(crate) fn same_site() -> Vec<(&'static str, String)> {
+    vec![
         ("Cookie", "_xsrf=doctor; _mitmproxy_xsrf=doctor".to_owned()),
         ("X-XSRFToken", "doctor".to_owned()),
         ("Content-Type", "application/json".to_owned()),
-    ];
-    let body = Some(r#"{"arguments":[]}"#);
+    ]
+}
+
+/// The count is a command, and commands are written with POST; it changes nothing.
+fn questions(base: &str, secrets: &Secrets) -> Vec<Question> {
+    let get = |path: &str| get(base, path, secrets);
+    let headers = same_site();
+    let body = Some(r#"{"arguments":[]}"#.to_owned());
     let count = Question { method: Method::POST, headers, body, ..get("/commands/view.properties.length") };
-    vec![get("/options"), get("/state"), count]
+    vec![get("/options"), get("/state"), count, get("/events")]
+}
+
+pub(crate) fn get(base: &str, path: &str, secrets: &Secrets) -> Question {
+    Question { token: secrets.web_password.clone(), ..Question::get(format!("{base}{path}")) }
+}
+
+/// How many flows mitmweb holds now.
+pub(crate) async fn count(looker: &Looker<'_>, part: &Part, seen: &MitmproxySeen, secrets: &Secrets) -> Known<u64> {
+    let questions = |base: &str| vec![questions(base, secrets).swap_remove(2)];
+    let reached = looker.reach(part, seen.command_line.web_port(), &questions).await;
+    let answer = reached.answers.into_iter().next().unwrap_or(Err(Missing::NotAsked))?;
+    count_of(&format!("POST /commands/view.properties.length of {}", part.name), &answer)
 }
 
 /// `10.4.2` of `mitmproxy 10.4.2`, which every answer carries.
-fn version(server: &str) -> Option<String> {
+pub(crate) fn version(server: &str) -> Option<String> {
     server.strip_prefix("mitmproxy ").map(str::to_owned)
 }
 
-fn options(asked: &str, answer: &Answer, version: Option<&str>, secrets: &Secrets) -> Known<Options> {
+pub(crate) fn options(asked: &str, answer: &Answer, version: Option<&str>, secrets: &Secrets) -> Known<Options> {
     if answer.status == 403 {
         let why = match (version, secrets.web_password.is_some()) {
             (Some(version), false) => format!(
@@ -124,7 +167,8 @@ fn options(asked: &str, answer: &Answer, version: Option<&str>, secrets: &Secret
             (Some(version), true) => format!("mitmweb {version} does not take the password that it was given"),
             (None, _) => "HTTP 403, and not from a mitmweb".to_owned(),
         };
-        return Err(Missing::failed(asked, Kind::NeedsToken, why));
+        let refused = version.is_some() && secrets.web_password.is_some();
+        return Err(Missing::failed(asked, if refused { Kind::WrongToken } else { Kind::NeedsToken }, why));
     }
     if answer.status != 200 {
         return Err(Missing::failed(asked, Kind::Status(answer.status), format!("HTTP {}", answer.status)));
@@ -138,6 +182,10 @@ fn options(asked: &str, answer: &Answer, version: Option<&str>, secrets: &Secret
     };
     let text = |name: &str| value(name).and_then(Value::as_str).map(str::to_owned);
     let on = |name: &str| value(name).and_then(Value::as_bool).unwrap_or_default();
+    let texts = |name: &str| {
+        let list = value(name).and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(|own| own.as_str().map(super::redact::line)).collect::<Vec<String>>()
+    };
     // One string before 9.0, a list since.
     let modes: Option<Vec<String>> = match mode {
         Value::Array(modes) => modes.iter().map(|mode| mode.as_str().map(text::mode_without_user_info)).collect(),
@@ -158,6 +206,16 @@ fn options(asked: &str, answer: &Answer, version: Option<&str>, secrets: &Secret
         intercept_active: on("intercept_active"),
         ssl_insecure: on("ssl_insecure"),
         connection_strategy: text("connection_strategy").unwrap_or_default(),
+        intercept: text("intercept").filter(|filter| !filter.is_empty()).map(|filter| super::redact::line(&filter)),
+        ignore_hosts: texts("ignore_hosts"),
+        allow_hosts: texts("allow_hosts"),
+        block_global: on("block_global"),
+        block_private: on("block_private"),
+        block_list: value("block_list").and_then(Value::as_array).is_some_and(|list| !list.is_empty()),
+        stream_large_bodies: text("stream_large_bodies"),
+        body_size_limit: text("body_size_limit"),
+        proxyauth: text("proxyauth").is_some_and(|value| !value.is_empty()),
+        web_host: text("web_host").unwrap_or_default(),
         names: raw.into_keys().collect(),
     })
 }
@@ -184,13 +242,8 @@ struct RawServer {
     listen_addrs: Vec<Vec<Value>>,
 }
 
-fn servers(asked: &str, answer: &Answer) -> Known<Vec<ModeServer>> {
-    if answer.status != 200 {
-        return Err(Missing::failed(asked, Kind::Status(answer.status), format!("HTTP {}", answer.status)));
-    }
-    let state: State = serde_json::from_slice(&answer.body).map_err(|error| {
-        Missing::failed(asked, Kind::Garbage, format!("what came back is not mitmweb's state: {error}"))
-    })?;
+pub(crate) fn servers(asked: &str, answer: &Answer) -> Known<Vec<ModeServer>> {
+    let state: State = read(asked, answer, "mitmweb's state")?;
     let servers = match state.servers {
         RawServers::List(list) => list,
         RawServers::Map(map) => map.into_values().collect(),
@@ -209,17 +262,65 @@ fn servers(asked: &str, answer: &Answer) -> Known<Vec<ModeServer>> {
 }
 
 #[derive(Deserialize)]
+struct Event {
+    #[serde(default)]
+    message: String,
+}
+
+/// Of the events those that tell why a request went wrong, the newest last.
+fn decisive_events(asked: &str, answer: &Answer) -> Known<Vec<String>> {
+    let events: Vec<Event> = read(asked, answer, "mitmweb's events")?;
+    let decisive = |text: &&str| DECISIVE.iter().any(|needle| text.contains(needle));
+    let mut lines: Vec<String> = events
+        .iter()
+        .rev()
+        .map(|event| event.message.as_str())
+        .filter(decisive)
+        .take(MOST_EVENTS)
+        .map(|text| super::redact::line(text.trim()))
+        .collect();
+    lines.reverse();
+    Ok(lines)
+}
+
+const MOST_EVENTS: usize = 5;
+const DECISIVE: &[&str] = &[
+    "error establishing server connection",
+    "Server TLS handshake failed",
+    "killed by block_",
+    "failed to listen",
+    "does not support server side events",
+    "Request destination unknown",
+    "Too many open files",
+];
+
+/// Of a flow nothing but whether it is held.
+#[derive(Deserialize)]
+struct Flow {
+    #[serde(default)]
+    intercepted: bool,
+}
+
+fn held(asked: &str, answer: &Answer) -> Known<u64> {
+    let flows: Vec<Flow> = read(asked, answer, "mitmweb's flows")?;
+    Ok(flows.iter().filter(|flow| flow.intercepted).count() as u64)
+}
+
+fn read<T: serde::de::DeserializeOwned>(asked: &str, answer: &Answer, what: &str) -> Known<T> {
+    if answer.status != 200 {
+        return Err(Missing::failed(asked, Kind::Status(answer.status), format!("HTTP {}", answer.status)));
+    }
+    serde_json::from_slice(&answer.body)
+        .map_err(|error| Missing::failed(asked, Kind::Garbage, format!("what came back is not {what}: {error}")))
+}
+
+#[derive(Deserialize)]
 struct Count {
     value: u64,
 }
 
 fn count_of(asked: &str, answer: &Answer) -> Known<u64> {
-    if answer.status != 200 {
-        return Err(Missing::failed(asked, Kind::Status(answer.status), format!("HTTP {}", answer.status)));
-    }
-    serde_json::from_slice::<Count>(&answer.body)
-        .map(|count| count.value)
-        .map_err(|error| Missing::failed(asked, Kind::Garbage, format!("what came back is no number: {error}")))
+    read::<Count>(asked, answer, "a number").map(|count| count.value)
 }
 
 #[cfg(test)]
@@ -227,7 +328,7 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &str) -> Answer {
-        Answer { status, server: None, api_version: None, body: body.as_bytes().to_vec() }
+        Answer { status, server: None, api_version: None, etag: None, body: body.as_bytes().to_vec() }
     }
 
     #[test]

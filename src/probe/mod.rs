@@ -1,16 +1,19 @@
 //! Everything that is asked of the world: each question once, under a deadline, and nothing that changes anything.
 
 pub(crate) mod caddy;
+mod cgroup;
 mod context;
 pub(crate) mod deadline;
 pub(crate) mod docker;
-mod http;
+pub(crate) mod http;
 pub(crate) mod mitmweb;
 mod names;
 mod namespace;
 pub(crate) mod ports;
+pub(crate) mod probed;
 pub(crate) mod process;
 mod reach;
 mod recipe;
-mod redact;
+pub(crate) mod redact;
+pub(crate) mod routes;
 pub(crate) mod view;

@@ -1,5 +1,5 @@
 //! Reaching an API that may not be published: from inside its namespace, over the published port, at the container's
-//! address, or by exec. The same ladder serves Caddy's admin API and mitmweb.
+//! address, or by exec. The same ladder serves Caddy's admin API and mitmweb, and what is written to them.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use caddy_doctor_checks::model::{
     facts::Kind,
     setup::{Part, PartKind},
     text,
-    view::Way,
+    view::{PublishedSeen, Way},
 };
 use futures_util::future::join_all;
 use reqwest::Client;
@@ -17,6 +17,7 @@ use reqwest::Client;
 use super::{
     http::{self, Answer, Question},
     namespace::Namespace,
+    redact,
     view::Looker,
 };
 
@@ -36,7 +37,6 @@ impl Looker<'_> {
     /// The namespace comes before the published port because there the API always accepts the Host `127.0.0.1`, and
     /// because a published port answers (with a reset) even when nothing is behind it.
     pub(crate) async fn reach(&self, part: &Part, port: u16, questions: Paths<'_>) -> Reached {
-        let base = |host: &str, port: u16| format!("http://{}", text::join_port(host, port));
         let inside = questions(&base("127.0.0.1", port));
         if let PartKind::Address(url) = &part.kind {
             return Reached { way: Way::Here, answers: self.ask_all(&questions(url)).await };
@@ -74,21 +74,13 @@ impl Looker<'_> {
 
         let mut failures: Vec<String> = Vec::new();
         let mut last = None;
-        let near = self.engine.is_some_and(|engine| engine.near) && *self.here == Place::Host;
         for way in [Way::Namespace, Way::Published, Way::Address, Way::Exec] {
             let answers = match way {
-                Way::Namespace => self.in_namespace(owner, inside.clone()).await,
-                Way::Published => match owner.published(port) {
-                    Some((ip, port)) if near => self.ask_all(&questions(&base(ip, port))).await,
-                    _ => continue,
+                Way::Exec => self.by_exec(&part.name, &inside).await,
+                way => match self.by_socket(way, owner, port, questions).await {
+                    Some(answers) => answers,
+                    None => continue,
                 },
-                Way::Address => match owner.networks.iter().find(|attached| self.is_routed(attached)) {
-                    Some(Attachment { ip: Some(ip), .. }) => {
-                        self.ask_all(&questions(&base(&ip.to_string(), port))).await
-                    }
-                    _ => continue,
-                },
-                _ => self.by_exec(&part.name, &inside).await,
             };
             match &answers[0] {
                 Ok(_) => return Reached { way, answers },
@@ -96,8 +88,8 @@ impl Looker<'_> {
                     failures.push(format!("{way}: {missing}"));
                     // In its own namespace it was asked at the one place that counts: no other way can do better.
                     let decided = way == Way::Namespace && entered(missing);
-                    // By exec it is the tools of the image that may fail; what was asked over a socket tells more.
-                    if last.is_none() || way != Way::Exec {
+                    // Only there a refusal says that nobody listens; elsewhere it may be meant for inside only.
+                    if last.is_none() || decided {
                         last = Some(missing.clone());
                     }
                     if decided {
@@ -111,6 +103,81 @@ impl Looker<'_> {
             way: Way::Inferred,
             answers: vec![Err(Missing::failed(format!("asking {}", part.name), kind, failures.join("; ")))],
         }
+    }
+
+    /// Asks an API once more, for what must not be asked twice: in the way in which it answered before, and in no other.
+    ///
+    /// # Errors
+    /// When no answer came; it may have been done all the same.
+    pub(crate) async fn again(
+        &self,
+        way: Way,
+        part: &Part,
+        port: u16,
+        question: &dyn Fn(&str) -> Question,
+    ) -> Known<Answer> {
+        let questions = |base: &str| vec![question(base)];
+        let inside = question(&base("127.0.0.1", port));
+        let owner = match &part.place {
+            Place::Container(name) => self.containers.and_then(|all| all.named(name)),
+            Place::Host => None,
+        };
+        let mut answers = match (way, owner) {
+            (Way::Here, _) => {
+                let question = if let PartKind::Address(url) = &part.kind { question(url) } else { inside.clone() };
+                self.ask_all(&[question]).await
+            }
+            (Way::Exec, _) => vec![self.by_written_exec(&part.name, &inside).await],
+            (way, Some(owner)) => self.by_socket(way, owner, port, &questions).await.unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        match answers.pop() {
+            Some(answer) => answer,
+            None => Err(Missing::failed(inside.words(), Kind::NotRunning, "the way to it is not there any more")),
+        }
+    }
+
+    /// Asks in one of the ways that need no tool of the image; `None` when it is not there.
+    async fn by_socket(
+        &self,
+        way: Way,
+        owner: &Container,
+        port: u16,
+        questions: Paths<'_>,
+    ) -> Option<Vec<Known<Answer>>> {
+        match way {
+            Way::Namespace => Some(self.in_namespace(owner, questions(&base("127.0.0.1", port))).await),
+            Way::Published => {
+                let near = self.engine.is_some_and(|engine| engine.near) && *self.here == Place::Host;
+                let (ip, port) = owner.published(port).filter(|_| near)?;
+                Some(self.ask_all(&questions(&base(ip, port))).await)
+            }
+            Way::Address => {
+                let ip = owner.networks.iter().find(|attached| self.is_routed(attached))?.ip?;
+                Some(self.ask_all(&questions(&base(&ip.to_string(), port))).await)
+            }
+            _ => None,
+        }
+    }
+
+    /// What somebody on this machine sees of an API of a container who uses the port that is published for it.
+    pub(crate) async fn as_published(&self, part: &Part, port: u16, path: &str) -> Option<PublishedSeen> {
+        let near = self.engine.is_some_and(|engine| engine.near) && *self.here == Place::Host;
+        let Place::Container(owner) = &part.place else { return None };
+        let owner = self.containers.and_then(|all| all.named(owner)).filter(|own| near && own.runs())?;
+        let (ip, host_port) = owner.published(port)?;
+        let own = owner.ports.iter().find(|own| own.container_port == port && own.host_port == Some(host_port))?;
+        let question = Question::get(format!("http://{}{path}", text::join_port(ip, host_port)));
+        let answer = self.ask_all(std::slice::from_ref(&question)).await.swap_remove(0);
+        Some(PublishedSeen {
+            address: text::join_port(ip, host_port),
+            host_ip: own.host_ip.clone(),
+            answer: answer.map(|answer| {
+                let body = String::from_utf8_lossy(&answer.body[..answer.body.len().min(2000)]).into_owned();
+                let said = if answer.status < 400 { "" } else { body.lines().next().unwrap_or_default() };
+                (answer.status, redact::line(said))
+            }),
+        })
     }
 
     /// Whether a container's address on a network leads to that container from here: over a bridge of this machine, or over
@@ -184,7 +251,8 @@ impl Looker<'_> {
         };
         join_all(questions.iter().map(async |question| {
             let method = question.method.to_string();
-            let mut command = vec!["sh", "-c", SCRIPT, "sh", &method, &question.url, question.body.unwrap_or_default()];
+            let body = question.body.as_deref().unwrap_or_default();
+            let mut command = vec!["sh", "-c", SCRIPT, "sh", &method, &question.url, body];
             let headers: Vec<String> =
                 question.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
             command.extend(headers.iter().map(String::as_str));
@@ -198,6 +266,33 @@ impl Looker<'_> {
         }))
         .await
     }
+
+    /// By exec, with any tool that opens a connection: those of [`SCRIPT`] cannot all send every method, and hide headers.
+    async fn by_written_exec(&self, container: &str, question: &Question) -> Known<Answer> {
+        let failed = |kind: Kind, why: &str| {
+            Missing::failed(format!("{} by docker exec {container}", question.words()), kind, why)
+        };
+        let Some(engine) = self.engine else { return Err(failed(Kind::Unsupported, "there is no engine")) };
+        let written = http::written(question)?;
+        if written.len() > MOST_BY_EXEC {
+            return Err(failed(Kind::Unsupported, "it is longer than an engine takes with a command"));
+        }
+        let rest = question.url.split_once("://").map_or(&*question.url, |(_, rest)| rest);
+        let address = rest.split('/').next().unwrap_or(rest);
+        let (host, port) = text::host_and_port(address).unwrap_or((address, None));
+        let port = port.unwrap_or(80).to_string();
+        let environment = [format!("DOCTOR_REQUEST={written}")];
+        let output = engine.exec(container, &["sh", "-c", WRITE, "sh", host, &port], &environment).await?;
+        match output.trim() {
+            NO_TOOL => Err(failed(Kind::Unsupported, "the image has neither python3, nc nor bash")),
+            "" => Err(failed(Kind::Refused, "nothing answers there")),
+            _ => http::read(&output).ok_or_else(|| failed(Kind::Garbage, "what came back is no HTTP")),
+        }
+    }
+}
+
+fn base(host: &str, port: u16) -> String {
+    format!("http://{}", text::join_port(host, port))
 }
 
 /// Whether the question was asked inside, so that the failure is the API's own.
@@ -224,10 +319,32 @@ if has curl && [ -z "$DOCTOR_TOKEN" ]; then
   for header; do set -- "$@" -H "$header"; shift; done
   exec curl -s --noproxy '*' -m 2 -o - -w '\n%{http_code}' -X "$method" ${body:+-d "$body"} "$@" "$url" | sed -e '1h;1!H;$!d;g' -e 's/^\(.*\)\n\([0-9]*\)$/\2\n\n\1/'
 fi
-if has wget && [ "$method" = GET ] && answer=$(http_proxy= wget -q -T 2 -O - "$url" 2>/dev/null); then
+# Some builds of busybox crash with -T.
+if has wget && [ "$method" = GET ]; then
+  answer=$(http_proxy= wget -q -T 2 -O - "$url" 2>/dev/null) || answer=$(http_proxy= wget -q -O - "$url" 2>/dev/null) || exit
   printf '200\n\n%s' "$answer"
 fi
 "#;
+
+/// Arguments: host, port. Sends what is in the environment, where others do not see it, and prints what comes back.
+const WRITE: &str = r#"
+PY='import os,socket,sys
+s=socket.create_connection((sys.argv[1],int(sys.argv[2])),4)
+s.sendall(os.environb[b"DOCTOR_REQUEST"])
+while True:
+  b=s.recv(65536)
+  if not b: break
+  sys.stdout.buffer.write(b)'
+has() { command -v "$1" >/dev/null 2>&1; }
+if has python3; then exec python3 -c "$PY" "$1" "$2"; fi
+if has nc; then printf %s "$DOCTOR_REQUEST" | nc "$1" "$2"; exit; fi
+if has bash; then exec bash -c 'exec 3<>"/dev/tcp/$1/$2" && printf %s "$DOCTOR_REQUEST" >&3 && cat <&3' bash "$1" "$2"; fi
+echo doctor: no tool
+"#;
+const NO_TOOL: &str = "doctor: no tool";
+
+/// Linux takes no longer variable than 128 KiB.
+const MOST_BY_EXEC: usize = 120 << 10;
 
 fn read_output(output: &str) -> Option<Answer> {
     let (status, rest) = output.split_once('\n')?;
@@ -236,6 +353,7 @@ fn read_output(output: &str) -> Option<Answer> {
         status: status.trim().parse().ok()?,
         server: (!server.trim().is_empty()).then(|| server.trim().to_owned()),
         api_version: None,
+        etag: None,
         body: body.as_bytes().to_vec(),
     })
 }

@@ -34,6 +34,19 @@ pub(crate) fn first_lines(output: &str) -> String {
     output.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// Whether a variable of an environment names a proxy, or what goes around it.
+pub(crate) fn is_proxy(name: &str) -> bool {
+    ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"].iter().any(|own| own.eq_ignore_ascii_case(name))
+}
+
+/// The value of such a variable without `user:password@`, which stands there without a scheme, too.
+pub(crate) fn proxy(value: &str) -> String {
+    let value = value.trim();
+    let (scheme, rest) = value.split_once("://").map_or(("", value), |(scheme, rest)| (scheme, rest));
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    line(&if scheme.is_empty() { host.to_owned() } else { format!("{scheme}://{host}") })
+}
+
 const LONGEST: usize = 400;
 const LEFT_OUT: &str = "<left out>";
 

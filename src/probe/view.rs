@@ -1,7 +1,7 @@
 //! What is seen from a place, by the best way there is: from here, from inside its namespace, by exec, or not at all.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
@@ -10,9 +10,13 @@ use caddy_doctor_checks::model::{
     docker::{Container, Containers},
     facts::Kind,
     text,
-    view::{ConnectionAnswer, ConnectionSeen, NameAnswer, NameSeen, View, Way},
+    view::{ConnectionAnswer, ConnectionSeen, NameAnswer, NameSeen, Speaks, View, Way},
 };
 use futures_util::future::join_all;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::{
     deadline::Deadline,
@@ -27,8 +31,16 @@ use super::{
 pub(crate) struct Wish {
     pub(crate) place: Place,
     pub(crate) names: Vec<String>,
-    /// Hosts and ports to connect to.
-    pub(crate) connections: Vec<(String, u16)>,
+    pub(crate) connections: Vec<Connection>,
+}
+
+/// A connection to try.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Connection {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// Whether to greet the server in TLS. One that speaks plain HTTP may log that.
+    pub(crate) greet: bool,
 }
 
 /// More names and connections than this are not tried from one place.
@@ -41,10 +53,11 @@ impl Wish {
         }
     }
 
-    pub(crate) fn connect_to(&mut self, host: &str, port: u16) {
-        let connection = (host.to_owned(), port);
-        if self.connections.len() < MOST && !self.connections.contains(&connection) {
-            self.connections.push(connection);
+    pub(crate) fn connect_to(&mut self, host: &str, port: u16, greet: bool) {
+        if let Some(own) = self.connections.iter_mut().find(|own| own.host == host && own.port == port) {
+            own.greet |= greet;
+        } else if self.connections.len() < MOST {
+            self.connections.push(Connection { host: host.to_owned(), port, greet });
         }
     }
 }
@@ -98,10 +111,8 @@ impl Looker<'_> {
     }
 
     async fn look_from_here(&self, wish: Wish) -> View {
-        let (names, connections) = tokio::join!(
-            names::on_host(&wish.names, NAME.min(self.deadline.left())),
-            connect_all(&wish.connections, &[])
-        );
+        let names = names::on_host(&wish.names, NAME.min(self.deadline.left())).await;
+        let connections = connect_all(&wish.connections, &names).await;
         View { place: wish.place, way: Way::Here, not_better: Vec::new(), names, connections }
     }
 
@@ -146,7 +157,7 @@ impl Looker<'_> {
         let mut command = vec!["sh", "-c", SCRIPT, "sh"];
         command.extend(wish.names.iter().map(String::as_str));
         let connections: Vec<String> =
-            wish.connections.iter().map(|(host, port)| text::join_port(host, *port)).collect();
+            wish.connections.iter().map(|own| text::join_port(&own.host, own.port)).collect();
         command.push("--");
         command.extend(connections.iter().map(String::as_str));
         let output = engine.exec(&container.name, &command, &[]).await?;
@@ -166,10 +177,15 @@ impl Looker<'_> {
 const SCRIPT: &str = r#"
 PY='import socket,sys
 h,p=sys.argv[1].rsplit(":",1)
-try: socket.create_connection((h.strip("[]"),int(p)),1).close(); print("accepted")
-except ConnectionRefusedError: print("refused")
-except TimeoutError: print("timed out")
-except Exception as e: print("failed",e)'
+said=[]
+def ask(a):
+  try: socket.create_connection(a,1).close(); return "accepted"
+  except ConnectionRefusedError: return "refused"
+  except TimeoutError: return "timed out"
+  except Exception as e: return "failed %s"%e
+try: said=[ask(a[4][:2]) for a in socket.getaddrinfo(h.strip("[]"),int(p),0,1)]
+except Exception as e: said=["failed %s"%e]
+print(next((w for w in ("accepted","refused","timed out") if w in said),said[0]))'
 has() { command -v "$1" >/dev/null 2>&1; }
 echo doctor
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
@@ -182,6 +198,9 @@ done
 shift
 for address; do
   if has python3; then answer=$(python3 -c "$PY" "$address" 2>/dev/null)
+  elif case $address in localhost:*|127.*|:*) [ -r /proc/net/tcp ] ;; *) false ;; esac; then
+    port=$(printf %04X "${address##*:}")
+    if cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -q ":$port [0-9A-F]*:0000 0A"; then answer=accepted; else answer=refused; fi
   elif has nc; then if nc -z -w 1 "${address%:*}" "${address##*:}" 2>/dev/null; then answer=accepted; else answer='failed nc could not connect'; fi
   else answer=unknown; fi
   echo "connect $address $answer"
@@ -223,7 +242,14 @@ fn read_output(output: &str, wish: &Wish) -> Option<View> {
                     ["failed", why @ ..] => ConnectionAnswer::Failed(why.join(" ")),
                     _ => continue,
                 };
-                view.connections.push(ConnectionSeen { host: host.to_owned(), ip: None, port, answer, took_ms: 0 });
+                view.connections.push(ConnectionSeen {
+                    host: host.to_owned(),
+                    ip: None,
+                    port,
+                    answer,
+                    speaks: None,
+                    took_ms: 0,
+                });
             }
             _ => {}
         }
@@ -232,25 +258,29 @@ fn read_output(output: &str, wish: &Wish) -> Option<View> {
 }
 
 /// Connects to each address and closes at once. A name is tried at the addresses that it was seen to have.
-async fn connect_all(wanted: &[(String, u16)], names: &[NameSeen]) -> Vec<ConnectionSeen> {
-    join_all(wanted.iter().map(async |(host, port)| {
+async fn connect_all(wanted: &[Connection], names: &[NameSeen]) -> Vec<ConnectionSeen> {
+    join_all(wanted.iter().map(async |Connection { host, port, greet }| {
         let ips: Vec<IpAddr> = match host.parse() {
             Ok(ip) => vec![ip],
+            Err(_) if matches!(host.as_str(), "" | "localhost") => {
+                vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]
+            }
             Err(_) => match names.iter().find(|seen| seen.name == *host).map(|seen| &seen.answer) {
                 Some(NameAnswer::Addresses(ips)) => ips.clone(),
                 _ => return None,
             },
         };
         let start = Instant::now();
-        let mut answer = (ConnectionAnswer::Failed("it has no address".to_owned()), None);
+        let (mut answer, mut last, mut speaks) = (ConnectionAnswer::Failed("it has no address".to_owned()), None, None);
         for ip in ips.into_iter().take(2) {
-            answer = (connect(ip, *port).await, Some(ip));
-            if answer.0 == ConnectionAnswer::Accepted {
+            (answer, speaks) = connect(ip, *port, *greet).await;
+            last = Some(ip);
+            if answer == ConnectionAnswer::Accepted {
                 break;
             }
         }
         let took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Some(ConnectionSeen { host: host.clone(), ip: answer.1, port: *port, answer: answer.0, took_ms })
+        Some(ConnectionSeen { host: host.clone(), ip: last, port: *port, answer, speaks, took_ms })
     }))
     .await
     .into_iter()
@@ -258,17 +288,48 @@ async fn connect_all(wanted: &[(String, u16)], names: &[NameSeen]) -> Vec<Connec
     .collect()
 }
 
-async fn connect(ip: IpAddr, port: u16) -> ConnectionAnswer {
-    match tokio::time::timeout(CONNECTION, tokio::net::TcpStream::connect((ip, port))).await {
-        Ok(Ok(_)) => ConnectionAnswer::Accepted,
-        Ok(Err(error)) => match http::of_io(error.kind()) {
-            Kind::TimedOut => ConnectionAnswer::TimedOut,
-            _ if error.kind() == std::io::ErrorKind::ConnectionRefused => ConnectionAnswer::Refused,
-            _ => ConnectionAnswer::Failed(error.to_string()),
-        },
-        Err(_) => ConnectionAnswer::TimedOut,
+async fn connect(ip: IpAddr, port: u16, greet: bool) -> (ConnectionAnswer, Option<Speaks>) {
+    let stream = match tokio::time::timeout(CONNECTION, TcpStream::connect((ip, port))).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            let answer = match http::of_io(error.kind()) {
+                Kind::TimedOut => ConnectionAnswer::TimedOut,
+                _ if error.kind() == std::io::ErrorKind::ConnectionRefused => ConnectionAnswer::Refused,
+                _ => ConnectionAnswer::Failed(error.to_string()),
+            };
+            return (answer, None);
+        }
+        Err(_) => return (ConnectionAnswer::TimedOut, None),
+    };
+    let speaks = if greet { tokio::time::timeout(CONNECTION, greeted(stream)).await.ok().flatten() } else { None };
+    (ConnectionAnswer::Accepted, speaks)
+}
+
+/// What a server answers to the first message of a TLS handshake: another one (22) or an alert (21), as only TLS does
+/// (RFC 8446, 5.1). One that says nothing in time leaves it open.
+async fn greeted(mut stream: TcpStream) -> Option<Speaks> {
+    stream.write_all(CLIENT_HELLO).await.ok()?;
+    let mut first = [0];
+    match stream.read(&mut first).await {
+        Ok(1) if matches!(first[0], 21 | 22) => Some(Speaks::Tls),
+        Ok(_) | Err(_) => Some(Speaks::NoTls),
     }
 }
+
+/// A ClientHello of TLS 1.2 with suites and groups that every server has; it names no host (RFC 5246, 7.4.1.2).
+const CLIENT_HELLO: &[u8] = &[
+    22, 3, 1, 0, 85, // record: handshake, 85 bytes
+    1, 0, 0, 81, 3, 3, // ClientHello, 81 bytes, TLS 1.2
+    100, 111, 99, 116, 111, 114, 100, 111, 99, 116, 111, 114, 100, 111, 99, 116, // random: 32 bytes
+    111, 114, 100, 111, 99, 116, 111, 114, 100, 111, 99, 116, 111, 114, 100, 111, //
+    0,   // no session
+    0, 14, 0xc0, 0x2f, 0xc0, 0x30, 0xc0, 0x2b, 0xc0, 0x2c, 0, 0x9c, 0, 0x2f, 0, 0x35, // seven suites
+    1, 0, // no compression
+    0, 26, // extensions
+    0, 10, 0, 6, 0, 4, 0, 23, 0, 24, // groups: secp256r1, secp384r1
+    0, 13, 0, 12, 0, 10, 4, 1, 4, 3, 5, 1, 8, 4, 2,
+    1, // signatures: RSA and ECDSA with SHA-256, RSA-PSS, RSA with SHA-1
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,11 @@
 //! JSON: one document, schema version 1.
 
-use super::{Report, is_hidden};
+use serde::Serialize;
 
-pub(crate) fn write(report: &Report) -> String {
-    let text = serde_json::to_string_pretty(report).unwrap_or_default();
+use super::is_hidden;
+
+pub(crate) fn write(document: &impl Serialize) -> String {
+    let text = serde_json::to_string_pretty(document).unwrap_or_default();
     // JSON need not escape all that a terminal obeys or does not show, but it may.
     let mut escaped: String = text
         .chars()

@@ -7,7 +7,7 @@ pub(crate) mod short;
 pub(crate) mod style;
 pub(crate) mod text;
 
-use caddy_doctor_checks::model::{Apply, Edit, Evidence, Group, Severity};
+use caddy_doctor_checks::model::{Action, Apply, Edit, Evidence, Group, Severity};
 use serde::Serialize;
 
 /// The version of the JSON form.
@@ -89,6 +89,9 @@ pub(crate) struct MitmproxyReport {
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct PathReport {
     pub(crate) host: String,
+    /// The path that is asked for, when it is not `/`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<String>,
     /// A matcher on the way could not be decided from the Host alone, so a request may go elsewhere.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) undecided: bool,
@@ -97,7 +100,7 @@ pub(crate) struct PathReport {
     pub(crate) broken: Vec<usize>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct RootCause {
     pub(crate) check: &'static str,
     pub(crate) severity: Severity,
@@ -132,14 +135,23 @@ pub(crate) struct FindingReport {
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) consequence_of: Vec<&'static str>,
     pub(crate) fixes: Vec<FixReport>,
+    /// Whether requests do not get past its first party.
+    #[serde(skip)]
+    pub(crate) breaks: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct FixReport {
     pub(crate) title: String,
     pub(crate) commands: Vec<String>,
     pub(crate) edits: Vec<Edit>,
     pub(crate) apply: Apply,
+    /// What puts it back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) undo: Vec<String>,
+    /// For `doctor fix`.
+    #[serde(skip)]
+    pub(crate) action: Action,
 }
 
 impl Report {

@@ -35,6 +35,30 @@ pub(crate) fn write(report: &Report, styles: &Styles) -> String {
     out.out
 }
 
+/// One thing of a plan: what is wrong, and what would be done about it.
+pub(crate) fn step(styles: &Styles, number: &str, check: &str, summary: &str, fixes: &[(&str, &FixReport)]) -> String {
+    let mut out = Writer { styles, out: String::new() };
+    out.head(number, &styles.strong, check, summary);
+    for (word, fix) in fixes {
+        out.fix(word, fix);
+    }
+    out.line("");
+    out.out
+}
+
+/// A sentence, with what it is about before it: `gone  shared-network  caddy and mitmproxy share no network`.
+pub(crate) fn sentence(styles: &Styles, word: &str, style: &Style, text: &str) -> String {
+    let mut out = Writer { styles, out: String::new() };
+    let indent = word.chars().count() + 2;
+    for (at, line) in wrapped(&shown(text), WIDTH.saturating_sub(indent)).iter().enumerate() {
+        match at {
+            0 => out.line(&format!("{}  {line}", styles.paint(word, style))),
+            _ => out.line(&format!("{:indent$}{line}", "")),
+        }
+    }
+    out.out
+}
+
 /// `9 checks: 1 failed, 6 passed, 2 skipped`
 pub(crate) fn counts(report: &Report) -> String {
     let words = [
@@ -173,17 +197,25 @@ impl Writer<'_> {
         for rest in lines {
             self.line(&format!("        {rest}"));
         }
-        // Several commands are pasted as one block, so nothing stands before them.
-        let lines: Vec<&str> = fix.commands.iter().flat_map(|command| command.lines()).collect();
-        let prompt = if lines.len() == 1 { "$ " } else { "" };
-        for line in lines {
-            self.line(&format!("        {prompt}{}", self.styles.paint(&shown(line), &self.styles.command)));
+        self.commands(&fix.commands);
+        if !fix.undo.is_empty() {
+            self.line("        to put it back:");
+            self.commands(&fix.undo);
         }
         for edit in &fix.edits {
             self.line(&format!("        to make it last, in {}:", shown(&edit.file)));
             for line in edit.text.lines() {
                 self.line(&format!("          {}", self.styles.paint(&shown(line), &self.styles.command)));
             }
+        }
+    }
+
+    /// Several commands are pasted as one block, so nothing stands before them.
+    fn commands(&mut self, commands: &[String]) {
+        let lines: Vec<&str> = commands.iter().flat_map(|command| command.lines()).collect();
+        let prompt = if lines.len() == 1 { "$ " } else { "" };
+        for line in lines {
+            self.line(&format!("        {prompt}{}", self.styles.paint(&shown(line), &self.styles.command)));
         }
     }
 
