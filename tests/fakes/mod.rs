@@ -37,6 +37,8 @@ pub(crate) enum Behaviour {
     Slow(Duration, Answer),
     /// Takes the request and never answers.
     Hang,
+    /// Takes over the connection as `docker exec` does: runs a command with these variables, prints what it prints, and closes.
+    Exec(Vec<String>, Vec<(String, String)>),
     /// Answers with something that is not HTTP.
     Garbage,
     /// Closes the connection without an answer, as a published port does when nothing is behind it.
@@ -55,6 +57,8 @@ enum Body {
     Whole(Vec<u8>),
     /// Announces twice as much as it sends.
     Half(Vec<u8>),
+    /// In pieces, with a trailer after them.
+    Pieces(Vec<u8>, (String, String)),
     /// Blanks, without end and without a length: JSON that never comes to its first sign.
     Endless,
 }
@@ -68,12 +72,24 @@ impl Answer {
         Self { status, headers: Vec::new(), body: Body::Whole(body.as_bytes().to_vec()) }
     }
 
+    pub(crate) fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
     pub(crate) fn half(body: &str) -> Self {
         Self { status: 200, headers: Vec::new(), body: Body::Half(body.as_bytes().to_vec()) }
     }
 
     pub(crate) fn endless() -> Self {
         Self { status: 200, headers: Vec::new(), body: Body::Endless }
+    }
+
+    /// Sends its body in pieces and this behind it, as Caddy 2.5.2 to 2.7 do with the ETag; HTTP/1.0 has no such thing.
+    pub(crate) fn trailer(mut self, name: &str, value: &str) -> Self {
+        if let Body::Whole(body) = self.body {
+            self.body = Body::Pieces(body, (name.to_owned(), value.to_owned()));
+        }
+        self
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
@@ -90,6 +106,12 @@ impl Answer {
         let (body, length) = match &self.body {
             Body::Whole(body) => (body, body.len()),
             Body::Half(body) => (body, body.len() * 2),
+            Body::Pieces(body, (name, value)) => {
+                head.push_str(&format!("Trailer: {name}\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len()));
+                let end = format!("\r\n0\r\n{name}: {value}\r\n\r\n");
+                stream.write_all(&[head.as_bytes(), body, end.as_bytes()].concat())?;
+                return Ok(true);
+            }
             Body::Endless => {
                 stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
                 let blanks = [b' '; 64 << 10];
@@ -114,6 +136,7 @@ impl From<Answer> for Behaviour {
 }
 
 /// A request as a route sees it.
+#[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// `GET /options`
     pub(crate) route: String,
@@ -121,11 +144,27 @@ pub(crate) struct Request {
     pub(crate) query: String,
     /// Names in lower case.
     pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Vec<u8>,
+    /// `HTTP/1.1`
+    pub(crate) version: String,
 }
 
 impl Request {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(String::as_str).unwrap_or_default()
+    }
+
+    /// `/options`
+    pub(crate) fn path(&self) -> &str {
+        self.route.split_once(' ').unwrap().1
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    pub(crate) fn is_get(&self) -> bool {
+        self.route.starts_with("GET ")
     }
 
     /// Reads one; `None` when the other side is done.
@@ -135,7 +174,13 @@ impl Request {
         let mut words = line.split_whitespace();
         let (Some(method), Some(target)) = (words.next(), words.next()) else { return Ok(None) };
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let mut request = Self { route: format!("{method} {path}"), query: query.to_owned(), headers: HashMap::new() };
+        let mut request = Self {
+            route: format!("{method} {path}"),
+            query: query.to_owned(),
+            headers: HashMap::new(),
+            body: Vec::new(),
+            version: words.next().unwrap_or_default().to_owned(),
+        };
         loop {
             let mut line = String::new();
             if stream.read_line(&mut line)? == 0 {
@@ -148,8 +193,8 @@ impl Request {
                 None => break,
             }
         }
-        let mut body = vec![0; request.header("content-length").parse().unwrap_or(0)];
-        stream.read_exact(&mut body)?;
+        request.body = vec![0; request.header("content-length").parse().unwrap_or(0)];
+        stream.read_exact(&mut request.body)?;
         Ok(Some(request))
     }
 }
@@ -160,13 +205,19 @@ type Handler = Arc<dyn Fn(&Request) -> Behaviour + Send + Sync>;
 #[derive(Clone, Default)]
 pub(crate) struct Routes {
     routes: HashMap<String, Handler>,
-    any: Option<Behaviour>,
+    any: Option<Handler>,
 }
 
 impl Routes {
     /// The same for every request.
     pub(crate) fn all(behaviour: impl Into<Behaviour>) -> Self {
-        Self { routes: HashMap::new(), any: Some(behaviour.into()) }
+        let behaviour = behaviour.into();
+        Self::any(move |_| behaviour.clone())
+    }
+
+    /// One handler for every request that has no other.
+    pub(crate) fn any(handler: impl Fn(&Request) -> Behaviour + Send + Sync + 'static) -> Self {
+        Self { routes: HashMap::new(), any: Some(Arc::new(handler)) }
     }
 
     pub(crate) fn on(self, route: &str, behaviour: impl Into<Behaviour>) -> Self {
@@ -180,7 +231,7 @@ impl Routes {
     }
 
     /// The routes of both; of the same route the one of `other`.
-    fn and(mut self, other: Self) -> Self {
+    pub(crate) fn and(mut self, other: Self) -> Self {
         self.routes.extend(other.routes);
         self.any = other.any.or(self.any);
         self
@@ -189,7 +240,7 @@ impl Routes {
     fn of(&self, request: &Request) -> Behaviour {
         match (&self.any, self.routes.get(&request.route)) {
             (_, Some(handler)) => handler(request),
-            (Some(any), None) => any.clone(),
+            (Some(any), None) => any(request),
             (None, None) => Answer::text(404, r#"{"message":"page not found"}"#).into(),
         }
     }
@@ -208,7 +259,7 @@ struct Shared {
     routes: Routes,
     stop: AtomicBool,
     sent: AtomicU64,
-    asked: Mutex<Vec<String>>,
+    asked: Mutex<Vec<Request>>,
 }
 
 enum Wake {
@@ -266,7 +317,17 @@ impl Server {
 
     /// The requests so far, without their queries.
     pub(crate) fn asked(&self) -> Vec<String> {
+        self.requests().into_iter().map(|request| request.route).collect()
+    }
+
+    /// The requests so far, whole.
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.shared.asked.lock().unwrap().clone()
+    }
+
+    /// Those that are no GET.
+    pub(crate) fn writes(&self) -> Vec<Request> {
+        self.requests().into_iter().filter(|request| !request.is_get()).collect()
     }
 }
 
@@ -292,7 +353,7 @@ impl Shared {
         let mut writer = stream.try_clone()?;
         let mut reader = BufReader::new(stream);
         while let Some(request) = Request::read(&mut reader)? {
-            self.asked.lock().unwrap().push(request.route.clone());
+            self.asked.lock().unwrap().push(request.clone());
             let goes_on = match self.routes.of(&request) {
                 Behaviour::Answer(answer) => answer.write(&mut writer, &self.sent)?,
                 Behaviour::Slow(time, answer) => {
@@ -309,13 +370,20 @@ impl Shared {
                     io::copy(&mut reader, &mut io::sink())?;
                     false
                 }
+                Behaviour::Exec(words, variables) => {
+                    let output = Command::new(&words[0]).args(&words[1..]).env_clear().envs(variables).output()?.stdout;
+                    let head = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+                    let length = u32::try_from(output.len()).unwrap().to_be_bytes();
+                    writer.write_all(&[head, &[1, 0, 0, 0][..], &length, &output].concat())?;
+                    false
+                }
                 Behaviour::Garbage => {
                     writer.write_all(b"\0\xff\x1b[31mSSH-2.0-nothing\r\n\r\n")?;
                     false
                 }
                 Behaviour::Refuse => false,
             };
-            if !goes_on {
+            if !goes_on || request.version == "HTTP/1.0" || request.header("connection") == "close" {
                 break;
             }
         }
@@ -412,7 +480,11 @@ impl Setup {
         let (admin, mitmweb) = (Server::start(self.admin), Server::start(self.mitmweb));
         let mitm = ["mitmweb", "--mode", "reverse:http://backend:3000", "--set", "keep_host_header=true"];
         let mut containers = vec![
-            container("caddy", &["caddy", "run", "--config", "/etc/caddy/Caddyfile"], &[(2019, admin.port)]),
+            container(
+                "caddy",
+                &["caddy", "run", "--config", "/etc/caddy/Caddyfile"],
+                &[(2019, admin.port), (80, 61_080)],
+            ),
             container("mitmproxy", &mitm, &[(8081, mitmweb.port)]),
             container("backend", &["serve"], &[]),
         ];
@@ -431,8 +503,10 @@ pub(crate) struct Running {
 
 impl Running {
     /// The doctor in front of it. The parts are named, so that whatever else runs on this machine is left alone.
+    /// Nobody can look from inside containers that are none, so whether the backend accepts is not asked.
     pub(crate) fn doctor(&self) -> Doctor {
-        Doctor::at(&self.engine).args(["--caddy", "caddy", "--mitmproxy", "mitmproxy"])
+        let doctor = Doctor::at(&self.engine).args(["--caddy", "caddy", "--mitmproxy", "mitmproxy"]);
+        doctor.env("DOCTOR_SKIP", "backend-reachable")
     }
 }
 
@@ -447,6 +521,8 @@ pub(crate) fn engine(containers: &[Value]) -> Routes {
     let list: Vec<Value> = containers.iter().map(listed).collect();
     let mut routes = Routes::default()
         .on("GET /_ping", ping)
+        .on("GET /info", Answer::json(&json!({"Architecture": "x86_64", "OperatingSystem": "Debian GNU/Linux 12"})))
+        .on("GET /images/sha256:1/json", Answer::json(&json!({"Architecture": "amd64", "Os": "linux"})))
         .on("GET /containers/json", Answer::json(&Value::Array(list)))
         .on("GET /networks", Answer::json(&network));
     for container in containers {
@@ -476,6 +552,7 @@ pub(crate) fn container(name: &str, command: &[&str], published: &[(u16, u16)]) 
         "RestartCount": 0,
         "HostConfig": {"NetworkMode": "app-net", "PortBindings": bindings},
         "Mounts": [],
+        "Image": "sha256:1",
         "Config": {"Image": format!("{name}:1"), "Env": ["PATH=/bin"], "Cmd": command, "Labels": {}, "Tty": false},
         "NetworkSettings": {"Networks": {"app-net": {
             "NetworkID": "ab".repeat(32), "Aliases": null, "Gateway": "", "IPAddress": "",
@@ -490,7 +567,7 @@ pub(crate) fn id(name: &str) -> String {
 }
 
 /// The same as the list has it.
-fn listed(container: &Value) -> Value {
+pub(crate) fn listed(container: &Value) -> Value {
     let words = [vec![container["Path"].clone()], container["Args"].as_array().unwrap().clone()].concat();
     let command: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
     let bindings = container["HostConfig"]["PortBindings"].as_object().unwrap();
@@ -667,6 +744,12 @@ impl Doctor {
     /// Its home folder, which is also where it is started.
     pub(crate) fn home(&self) -> &Folder {
         &self.home
+    }
+
+    /// Starts it in another folder.
+    pub(crate) fn in_folder(mut self, folder: &Folder) -> Self {
+        self.command.current_dir(&folder.0);
+        self
     }
 
     pub(crate) fn run(mut self) -> Ran {

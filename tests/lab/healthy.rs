@@ -4,7 +4,9 @@ use std::process::Command;
 
 use crate::{
     Setup,
-    lab::{self, CADDY, ENTRY, HOST, Lab, MITMPROXY, MITMPROXY_11, docker, listens, wait_until},
+    lab::{
+        self, CADDY, ENTRY, HOST, Lab, MITMPROXY, MITMPROXY_8, MITMPROXY_11, MITMPROXY_12, docker, listens, wait_until,
+    },
 };
 
 pub(crate) const SETUPS: &[Setup] = &[
@@ -18,7 +20,13 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "healthy-shared-namespace", up: shared_namespace, then: is_healthy },
     Setup { name: "healthy-other-names", up: other_names, then: other_names_are_healthy },
     Setup { name: "healthy-two-pairs", up: two_pairs, then: both_pairs_are_healthy },
-    Setup { name: "healthy-mitmproxy-11", up: mitmproxy_11, then: is_healthy },
+    Setup { name: "healthy-mitmproxy-8", up: |lab| mitmproxy_of(lab, MITMPROXY_8, ""), then: is_healthy },
+    Setup { name: "healthy-mitmproxy-11", up: |lab| mitmproxy_of(lab, MITMPROXY_11, ""), then: is_healthy },
+    Setup {
+        name: "healthy-mitmproxy-12",
+        up: |lab| mitmproxy_of(lab, MITMPROXY_12, "--set web_password=lab-password"),
+        then: is_healthy_with_password,
+    },
     Setup { name: "healthy-processes-only", up: processes_only, then: is_healthy_without_engine },
     Setup { name: "healthy-mitmdump", up: mitmdump, then: mitmdump_is_healthy },
     Setup { name: "healthy-two-setups", up: two_setups, then: the_folder_decides },
@@ -191,18 +199,23 @@ fn both_pairs_are_healthy(lab: &Lab) {
     assert_eq!(diagnosis.report["setup"]["paths"].as_array().unwrap().len(), 2, "{}", diagnosis.text);
 }
 
-fn mitmproxy_11(lab: &Lab) {
+fn mitmproxy_of(lab: &Lab, image: &str, options: &str) {
     lab.network("app-net");
     lab.backend("backend", "--network app-net");
-    lab.run(
-        "mitmproxy",
-        &format!(
-            "--network app-net {MITMPROXY_11} mitmweb --mode reverse:http://backend:3000 --set keep_host_header=true"
-        ),
-    );
+    let command = "mitmweb --mode reverse:http://backend:3000 --set keep_host_header=true";
+    lab.run("mitmproxy", &format!("--network app-net {image} {command} {options}"));
     lab.wait_for_port("mitmproxy", 8080);
     lab.wait_for_port("mitmproxy", 8081);
     lab.caddy("caddy", &format!("--network app-net {}", publish()), &site("mitmproxy:8080"));
+}
+
+fn is_healthy_with_password(lab: &Lab) {
+    lab.travels(HOST);
+    let diagnosis = lab.doctor_with("DOCTOR_WEB_PASSWORD", "lab-password", &[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&[]);
+    assert_eq!(diagnosis.report["status"], "pass", "{}", diagnosis.text);
+    assert_eq!(diagnosis.status("flows-nonzero"), "pass", "{}", diagnosis.text);
 }
 
 /// Caddy, mitmweb and the backend as processes, and no engine at the place where one is looked for.

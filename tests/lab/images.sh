@@ -9,7 +9,14 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 say() { printf '%s\n' "$*" >&2; }
+# A stand-in that was built from another Dockerfile is built again; an official image has a digest.
 have() { docker image inspect "$1" >/dev/null 2>&1; }
+current() {
+    have "$1" || return 1
+    [ "$(docker image inspect -f '{{len .RepoDigests}}' "$1")" != 0 ] ||
+        [ "$(docker image inspect -f '{{index .Config.Labels "doctor.lab.dockerfile"}}' "$1")" = "$(sum_of "$2")" ]
+}
+sum_of() { cksum <"$here/images/$1" | tr ' ' -; }
 # A registry that did not answer once is not asked again: where packets are dropped each try takes long.
 pulled() {
     [ ! -e "$work/no-registry" ] || return 1
@@ -44,15 +51,18 @@ build() {
     # A machine behind a proxy of its own has that proxy's certificate here; pip inside the build needs it too.
     cp /etc/ssl/certs/ca-certificates.crt "$context/ca.crt"
     DOCKER_BUILDKIT=0 docker build --network host --build-arg "BASE=doctor-lab/$base" --build-arg "$arg" \
-        -t "$image" -f "$context/$file" "$context" >"$work/build.log" 2>&1 || { tail -n 30 "$work/build.log" >&2; exit 1; }
+        --label "doctor.lab.dockerfile=$(sum_of "$file")" -t "$image" -f "$context/$file" "$context" >"$work/build.log" 2>&1 || { tail -n 30 "$work/build.log" >&2; exit 1; }
 }
 
 image_caddy=caddy:2
-have $image_caddy || pulled $image_caddy || { base bookworm; build $image_caddy caddy.Dockerfile bookworm; }
+current $image_caddy caddy.Dockerfile || pulled $image_caddy || { base bookworm; build $image_caddy caddy.Dockerfile bookworm; }
 
-for version in 10.4.2 11.0.2; do
+# From 11.1 on mitmproxy needs Python 3.12 or newer, which Debian has since trixie.
+for version in 8.1.1 10.4.2 11.0.2 12.2.3; do
     image=mitmproxy/mitmproxy:$version
-    have $image || pulled $image || { base bookworm; build $image mitmproxy.Dockerfile bookworm VERSION=$version; }
+    case $version in 12.*) release=trixie ;; *) release=bookworm ;; esac
+    case $version in 8.*) file=mitmproxy-8.Dockerfile ;; *) file=mitmproxy.Dockerfile ;; esac
+    current $image $file || pulled $image || { base $release; build $image $file $release VERSION=$version; }
 done
 
 have doctor-lab/backend || {

@@ -23,6 +23,8 @@ const NAMES: &[&str] = &["caddy", "mitmproxy", "backend", "mitmproxy-shop", "sho
 
 pub(crate) const CADDY: &str = "caddy:2";
 pub(crate) const MITMPROXY: &str = "mitmproxy/mitmproxy:10.4.2";
+pub(crate) const MITMPROXY_8: &str = "mitmproxy/mitmproxy:8.1.1";
+pub(crate) const MITMPROXY_12: &str = "mitmproxy/mitmproxy:12.2.3";
 pub(crate) const MITMPROXY_11: &str = "mitmproxy/mitmproxy:11.0.2";
 pub(crate) const BACKEND: &str = "doctor-lab/backend";
 
@@ -80,7 +82,7 @@ impl Lab {
                 "the engine runs on another machine, and the lab looks at its processes; unset DOCKER_HOST".to_owned()
             );
         }
-        for port in [2019, 8080, 8081, 13000, ENTRY, 18081, 18082] {
+        for port in [2019, 8080, 8081, 12019, 13000, ENTRY, 18081, 18082] {
             if listens("/proc/net/tcp", port) || listens("/proc/net/tcp6", port) {
                 return Err(format!("port {port} of this machine is taken, and setups of the lab want it"));
             }
@@ -116,12 +118,13 @@ impl Lab {
             let _ = process.kill();
             let _ = process.wait();
         }
-        for command in self.undo.borrow_mut().drain(..).rev() {
-            let _ = Command::new("sh").args(["-c", &command]).output();
-        }
         let containers = lines(&format!("docker ps -aq --filter label={LABEL}"));
         if !containers.is_empty() {
             let _ = Command::new("docker").args(["rm", "-f", "-v"]).args(&containers).output();
+        }
+        // A network of a fix goes only when nobody is on it any more.
+        for command in self.undo.borrow_mut().drain(..).rev() {
+            let _ = Command::new("sh").args(["-c", &command]).output();
         }
         let networks = lines(&format!("docker network ls -q --filter label={LABEL}"));
         if !networks.is_empty() {
@@ -135,7 +138,15 @@ impl Lab {
     }
 
     pub(crate) fn network(&self, name: &str) {
-        docker(&["network", "create", "--label", LABEL, name]);
+        self.network_with(name, "");
+    }
+
+    /// `options` are split at spaces.
+    pub(crate) fn network_with(&self, name: &str, options: &str) {
+        let mut words = vec!["network", "create", "--label", LABEL];
+        words.extend(options.split_whitespace());
+        words.push(name);
+        docker(&words);
     }
 
     /// `docker run -d` with the lab's label; `arguments` are split at spaces.
@@ -155,13 +166,16 @@ impl Lab {
     pub(crate) fn backend(&self, name: &str, options: &str) {
         let script = self.folder.join("backend.py");
         let mount = format!("-v {}:/backend.py:ro", script.display());
-        self.run(name, &format!("{options} {mount} {BACKEND} python3 /backend.py 0.0.0.0 3000"));
+        self.run(name, &format!("{options} --expose 3000 {mount} {BACKEND} python3 /backend.py 0.0.0.0 3000"));
         self.wait_for_port(name, 3000);
     }
 
     /// mitmweb in reverse mode to `target`, listening on 8080.
     pub(crate) fn mitmweb(&self, name: &str, options: &str, target: &str) {
-        self.run(name, &format!("{options} {MITMPROXY} mitmweb --mode reverse:{target} --set keep_host_header=true"));
+        // One that is published is meant to be used.
+        let web = if options.contains(":8081") { "--web-host 0.0.0.0" } else { "" };
+        let command = format!("mitmweb --mode reverse:{target} --set keep_host_header=true {web}");
+        self.run(name, &format!("{options} {MITMPROXY} {command}"));
         self.wait_for_port(name, 8080);
         self.wait_for_port(name, 8081);
     }
@@ -171,6 +185,21 @@ impl Lab {
         let mount = format!("-v {}:/etc/caddy/Caddyfile:ro", self.caddyfile(caddyfile).display());
         self.run(name, &format!("{options} {mount} {CADDY}"));
         self.wait_for_port(name, 2019);
+    }
+
+    /// Caddy with a config in its own form.
+    pub(crate) fn caddy_json(&self, name: &str, options: &str, json: &str) {
+        let path = self.folder.join(format!("caddy.{}.json", self.setup.borrow()));
+        fs::write(&path, json).unwrap();
+        let mount = format!("-v {}:/etc/caddy/caddy.json:ro", path.display());
+        self.run(name, &format!("{options} {mount} {CADDY} caddy run --config /etc/caddy/caddy.json"));
+        self.wait_for_port(name, 2019);
+    }
+
+    /// Gives a running Caddy another config, over its admin API.
+    pub(crate) fn caddy_load(&self, name: &str, json: &str) {
+        let header = "Content-Type: application/json";
+        docker(&["exec", name, "wget", "-qO-", "--header", header, "--post-data", json, "http://127.0.0.1:2019/load"]);
     }
 
     pub(crate) fn caddyfile(&self, text: &str) -> PathBuf {
@@ -277,6 +306,41 @@ impl Lab {
         Diagnosis { code: output.status.code().unwrap_or(-1), report, text }
     }
 
+    /// The same, with a variable in its environment.
+    pub(crate) fn doctor_with(&self, name: &str, value: &str, arguments: &[&str]) -> Diagnosis {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doctor"));
+        command.env(name, value);
+        self.doctor_by(command, arguments)
+    }
+
+    /// Sets options of a mitmweb as its web page does: `{"view_filter": "~u x"}`.
+    pub(crate) fn set_option(&self, mitmproxy: &str, options: &str) {
+        let script = format!(
+            "import urllib.request as u; u.urlopen(u.Request('http://127.0.0.1:8081/options', {options:?}.encode(), \
+             {{'Content-Type': 'application/json', 'X-XSRFToken': 'lab', 'Cookie': '_xsrf=lab; _mitmproxy_xsrf=lab'}}, method='PUT'))"
+        );
+        docker(&["exec", mitmproxy, "python3", "-c", &script]);
+    }
+
+    /// Runs `doctor fix`, which must succeed.
+    pub(crate) fn fix(&self, arguments: &[&str]) -> String {
+        self.fix_with("DOCTOR_LAB", "", arguments)
+    }
+
+    /// The same, with a variable in its environment.
+    pub(crate) fn fix_with(&self, name: &str, value: &str, arguments: &[&str]) -> String {
+        let before = lines("docker network ls -q --no-trunc");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doctor"));
+        command.env(name, value);
+        let output = command.arg("fix").args(arguments).current_dir(self.folder.join("empty")).output().unwrap();
+        for id in lines("docker network ls -q --no-trunc").iter().filter(|id| !before.contains(id)) {
+            self.undo(&format!("docker network rm {id}"));
+        }
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "doctor fix {}:\n{text}", arguments.join(" "));
+        text
+    }
+
     /// Keeps what was recorded last as `tests/setups/NAME.json`, with its report, when that is asked for.
     pub(crate) fn keep(&self, diagnosis: &Diagnosis) {
         if std::env::var_os("DOCTOR_BLESS").is_none() {
@@ -333,6 +397,13 @@ impl Diagnosis {
     pub(crate) fn warns(&self, expected: &str) -> &Self {
         let wanted = format!("warn {expected}");
         assert!(self.root_causes().contains(&wanted), "no `{wanted}` in\n{}", self.text);
+        self
+    }
+
+    /// That this check warns of something, whatever the figures are.
+    pub(crate) fn warns_of(&self, check: &str) -> &Self {
+        let wanted = format!("warn {check}: ");
+        assert!(self.root_causes().iter().any(|cause| cause.starts_with(&wanted)), "no `{wanted}` in\n{}", self.text);
         self
     }
 

@@ -10,6 +10,7 @@ mod bench;
 mod broken;
 mod healthy;
 mod lab;
+mod routing;
 
 use std::{process::ExitCode, time::Instant};
 
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         lab.close();
         return ExitCode::SUCCESS;
     }
-    let setups = healthy::SETUPS.iter().chain(broken::SETUPS);
+    let setups = healthy::SETUPS.iter().chain(broken::setups()).chain(routing::SETUPS);
     let chosen: Vec<&Setup> = setups
         .filter(|setup| words.is_empty() || words.iter().any(|word| setup.name.contains(word.as_str())))
         .collect();

@@ -1,5 +1,4 @@
-//! Setups with one fault each, and some with two. The doctor must name each fault and nothing else, and what it prints
-//! must heal it.
+//! Faults that Docker shows: the engine, containers, ports, networks, names; and what the first checks find beside.
 
 use crate::{
     Setup,

@@ -1,0 +1,73 @@
+//! What is around the setup: networks of the host, proxies in the environment, and where tests look from.
+
+use std::process::Command;
+
+use super::{Chain, named};
+use crate::{
+    Setup,
+    lab::{HOST, Lab, sh},
+};
+
+pub(crate) const SETUPS: &[Setup] = &[
+    Setup { name: "version-not-tested", up: newer_version, then: newer_version_then },
+    Setup { name: "subnet-overlaps", up: subnet_overlaps, then: subnet_overlaps_then },
+    Setup { name: "proxy-in-the-shell", up: |lab| Chain::default().up(lab), then: proxy_in_the_shell_then },
+    Setup { name: "container-name-in-tests", up: container_name_in_tests, then: container_name_in_tests_then },
+    Setup { name: "published-port-in-tests", up: container_name_in_tests, then: published_port_in_tests_then },
+];
+
+/// The admin API does not tell Caddy's version, its image does.
+fn newer_version(lab: &Lab) {
+    Chain { caddy: "-e CADDY_VERSION=v2.13.0", ..Chain::default() }.up(lab);
+}
+
+fn newer_version_then(lab: &Lab) {
+    lab.travels(HOST);
+    named(lab, &[], &[]).warns("image: caddy runs Caddy 2.13.0; the doctor was tested with Caddy 2.4 to 2.11 only");
+}
+
+/// A route of the host, as a VPN has it, inside of a network's range.
+fn subnet_overlaps(lab: &Lab) {
+    lab.network_with("app-net", "--subnet 172.29.96.0/20");
+    Chain::default().up_on(lab, "app-net");
+    // A bridge of the lab stands for the tunnel.
+    lab.undo("ip link del doctor-lab0");
+    sh(
+        "ip link add doctor-lab0 type bridge && ip link set doctor-lab0 up && ip route add 172.29.99.0/24 dev doctor-lab0",
+    );
+}
+
+fn subnet_overlaps_then(lab: &Lab) {
+    lab.travels(HOST);
+    named(lab, &[], &[]).warns("subnet: this machine routes 172.29.99.0/24, which is in the subnet of network app-net (172.29.96.0/20), to doctor-lab0: containers with such an address may not be reached");
+}
+
+fn proxy_in_the_shell_then(lab: &Lab) {
+    lab.travels(HOST);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_doctor"));
+    command.env("HTTP_PROXY", "http://user:lab-password@127.0.0.1:3128").env_remove("NO_PROXY").env_remove("no_proxy");
+    let diagnosis = lab.doctor_by(command, &[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&[]).warns("proxy-env: HTTP_PROXY of this shell makes Python and other programs (not curl) ask http://127.0.0.1:3128 for localhost and 127.0.0.1");
+    assert!(!serde_json::to_string(&diagnosis.report).unwrap().contains("lab-password"));
+}
+
+/// Guide: "Integration tests fail in CI".
+fn container_name_in_tests(lab: &Lab) {
+    Chain { mitmproxy: "-p 127.0.0.1:18082:8080", ..Chain::default() }.up(lab);
+}
+
+fn container_name_in_tests_then(lab: &Lab) {
+    lab.travels(HOST);
+    named(
+        lab,
+        &["--expect", "mitmproxy:8080"],
+        &["vantage: `mitmproxy` exists only inside network app-net; from here it is 127.0.0.1:18082"],
+    );
+    lab.doctor(&["--expect", "127.0.0.1:18082"]).blames(&[]);
+}
+
+fn published_port_in_tests_then(lab: &Lab) {
+    lab.travels(HOST);
+    named(lab, &["--expect", "127.0.0.1:18099"], &["vantage: nothing listens on port 18099 of this machine"]);
+}
