@@ -601,7 +601,7 @@ fn inspected_into(container: &mut Container, answer: &ContainerInspectResponse) 
                     status: health.status.map(|status| status.to_string()).unwrap_or_default(),
                     failing_streak: health.failing_streak.unwrap_or_default(),
                     exit_code: last.exit_code.unwrap_or_default(),
-                    output: redact::first_lines(&last.output.unwrap_or_default()),
+                    output: redact::telling_lines(&last.output.unwrap_or_default()),
                 }
             }),
         extra_hosts: host.extra_hosts.clone().unwrap_or_default(),
