@@ -472,12 +472,12 @@ mod tests {
         let socks = |facts: &mut Facts| {
             with_modes(facts, &["socks5"]);
             // Unless told otherwise it listens on 1080.
-            seen(facts).servers.as_mut().unwrap().as_mut().unwrap()[0] = crate::model::mitmproxy::ModeServer {
+            seen(facts).servers = Some(Ok(vec![ModeServer {
                 full_spec: "socks5".into(),
                 is_running: true,
                 last_exception: None,
                 listen_addrs: vec![("0.0.0.0".into(), 1080)],
-            };
+            }]));
         };
         let verdict = judged(socks);
         assert_eq!(summary(&verdict), "mitmproxy is in socks5 mode, which takes no requests from caddy");
