@@ -368,6 +368,15 @@ impl Lab {
         text
     }
 
+    /// Runs `doctor fix` at a terminal of its own, and types these lines.
+    pub(crate) fn fix_at_terminal(&self, typed: &str) -> String {
+        let line = format!("{} fix", env!("CARGO_BIN_EXE_doctor"));
+        let mut command = Command::new("sh");
+        command.args(["-c", "printf %s \"$1\" | script -qec \"$2\" /dev/null", "sh", typed, &line]);
+        let output = command.current_dir(self.folder.join("empty")).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// Keeps what was recorded last as `tests/setups/NAME.json`, with its report, when that is asked for.
     pub(crate) fn keep(&self, diagnosis: &Diagnosis) {
         if std::env::var_os("DOCTOR_BLESS").is_none() {
