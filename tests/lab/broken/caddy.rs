@@ -25,6 +25,8 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "route-direct", up: route_direct, then: route_direct_then },
     Setup { name: "route-shadowed", up: route_shadowed, then: route_shadowed_then },
     Setup { name: "route-stale-direct", up: route_stale_direct, then: route_stale_direct_then },
+    Setup { name: "route-spreads", up: route_spreads, then: route_spreads_then },
+    Setup { name: "route-prefers-backend", up: route_prefers_backend, then: route_prefers_backend_then },
     Setup { name: "route-same-id", up: route_same_id, then: route_same_id_then },
     Setup { name: "route-missing", up: |lab| Chain::default().up(lab), then: route_missing_then },
     Setup { name: "route-answers-itself", up: route_answers_itself, then: route_answers_itself_then },
@@ -281,6 +283,36 @@ fn route_stale_direct_then(lab: &Lab) {
     let diagnosis = named(lab, &[], &[cause]);
     fixed_both_ways(lab, route_stale_direct, &diagnosis);
     assert_eq!(lab.doctor(&[]).status("flows-nonzero"), "pass");
+}
+
+/// What the client library's README recommends for a fallback: half of the requests go round mitmproxy.
+fn route_spreads(lab: &Lab) {
+    routes(lab, &balanced("", "mitmproxy:8080", "backend:3000"));
+}
+
+fn balanced(policy: &str, one: &str, other: &str) -> String {
+    format!(
+        r#"{{"match":[{{"host":["{HOST}"]}}],"handle":[{{"handler":"reverse_proxy",{policy}"upstreams":[{{"dial":"{one}"}},{{"dial":"{other}"}}]}}],"terminal":true}}"#
+    )
+}
+
+fn route_spreads_then(lab: &Lab) {
+    (0..12).for_each(|_| drop(lab.travels(HOST)));
+    let warning = "caddy-route: route 0 of caddy spreads requests over mitmproxy:8080 and backend:3000, and mitmproxy sees \
+                   only some of them";
+    named(lab, &[], &[]).warns(warning);
+}
+
+fn route_prefers_backend(lab: &Lab) {
+    let policy = r#""load_balancing":{"selection_policy":{"policy":"first"}},"#;
+    routes(lab, &balanced(policy, "backend:3000", "mitmproxy:8080"));
+}
+
+fn route_prefers_backend_then(lab: &Lab) {
+    lab.travels(HOST);
+    let cause = "caddy-route: route 0 of caddy takes the first of backend:3000 and mitmproxy:8080, so mitmproxy sees a request \
+                 only when backend:3000 is down";
+    named(lab, &[], &[cause]).folds(&["flows-nonzero"]);
 }
 
 fn route_same_id(lab: &Lab) {
