@@ -121,6 +121,26 @@ fn what_a_container_sees_is_told_when_it_comes_by_exec() {
 }
 
 #[test]
+fn a_password_that_goes_by_exec_is_in_no_line() {
+    let exec = Behaviour::Exec(["printf", r"403\nmitmproxy 11.1.3\n"].map(str::to_owned).to_vec(), Vec::new());
+    let mut setup = Setup::healthy();
+    let created = Answer::json(&json!({"Id": "e1"})).with_status(201);
+    setup.engine = setup.engine.on("POST /containers/mitmproxy/exec", created).on("POST /exec/e1/start", exec);
+    let running = setup.start_with(|containers| containers[1]["HostConfig"]["PortBindings"] = json!({}));
+    let ran = running.doctor().env("DOCTOR_WEB_PASSWORD", "CANARY").args(["-vv"]).run();
+    let given = |request: &fakes::Request| String::from_utf8_lossy(&request.body).contains("CANARY");
+    assert!(running.engine.requests().iter().any(given), "the engine was not given it: {ran:#?}");
+    assert!(!ran.stderr.contains("CANARY"), "{ran:#?}");
+    assert_tells(
+        &ran,
+        &[
+            "no way to mitmproxy, over the published port of mitmproxy: there is none from here",
+            "GET http://127.0.0.1:8081/options by docker exec mitmproxy: HTTP 403, 0 bytes (",
+        ],
+    );
+}
+
+#[test]
 fn a_recording_is_judged_without_a_question() {
     let ran = Doctor::new().args(["-vv", "--replay"]).args([recording()]).run();
     assert_eq!(told(&ran), [format!("{} is judged; nothing is asked", recording().display())]);
