@@ -146,6 +146,7 @@ fn look(arguments: &Check) -> Result<Facts, Error> {
         secrets: Secrets { web_password: web_password(arguments)? },
         timeout: arguments.timeout,
         needs: judge::needs(&arguments.judging),
+        report: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let facts = runtime.block_on(gather::gather(request));
