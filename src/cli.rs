@@ -53,14 +53,16 @@ impl Cli {
         Self::from_arg_matches_mut(&mut matches)
     }
 
-    /// Whether JSON was asked for on a command line that could not be read.
-    pub(crate) fn wants_json() -> bool {
+    /// The format that was asked for on a command line that could not be read.
+    pub(crate) fn wanted_format() -> Option<Format> {
         let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-        let asked = words.iter().any(|word| word == "--format=json")
-            || words.windows(2).any(|pair| pair == ["--format", "json"]);
-        asked
-            || std::env::var("DOCTOR_FORMAT").is_ok_and(|format| format == "json")
-                && !words.iter().any(|word| word.starts_with("--format"))
+        let behind = |(at, word): (usize, &String)| match word.strip_prefix("--format") {
+            Some("") => Some(words.get(at + 1).cloned().unwrap_or_default()),
+            Some(value) => value.strip_prefix('=').map(str::to_owned),
+            None => None,
+        };
+        let asked = words.iter().enumerate().find_map(behind);
+        Format::from_str(&asked.or_else(|| std::env::var("DOCTOR_FORMAT").ok())?, false).ok()
     }
 }
 
@@ -229,6 +231,12 @@ pub(crate) enum Format {
     Short,
     /// One document, schema version 1
     Json,
+    /// To paste into an issue or a pull request
+    Markdown,
+    /// Annotations of GitHub Actions, and the summary of the step
+    Github,
+    /// JUnit XML: a test case for each check
+    Junit,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
