@@ -83,6 +83,19 @@ person at a terminal says yes. Without a terminal and without --yes nothing is d
 
 Exit codes: those of what is seen afterwards, or of the first look when nothing was done.")]
     Fix(Box<Fix>),
+    /// Write an issue report in Markdown: what is wrong, what is there, what its logs say
+    #[command(after_help = "\
+Examples:
+  doctor report                          show it
+  doctor report -o issue.md              write it into a file
+  doctor report --attach facts.json      write a recording as well, to be attached
+  doctor report --replay facts.json      the same report from it, on any machine, without Docker
+
+It is redacted, and fits into an issue of GitHub. Nothing is sent anywhere. Read it before you
+give it away: what is a secret in a line of a log is told by its form.
+
+Exit codes: 0 when it is written, whatever it says of the setup; 2 when it cannot be.")]
+    Report(Box<IssueReport>),
     /// Judge a recorded setup that is built in: needs no Docker
     Demo {
         /// Which one; `doctor demo list` lists them
@@ -107,6 +120,9 @@ Exit codes: those of what is seen afterwards, or of the first look when nothing 
         shell: Shell,
     },
 }
+
+/// How long a run may take unless told otherwise.
+const TIMEOUT: &str = "10s";
 
 #[derive(Debug, Args)]
 pub(crate) struct Check {
@@ -163,7 +179,7 @@ pub(crate) struct Check {
     pub(crate) web_password_file: Option<PathBuf>,
 
     /// How long the whole run may take: 10s, 500ms
-    #[arg(long, value_name = "TIME", env = "DOCTOR_TIMEOUT", hide_env = true, default_value = "10s", value_parser = duration, help_heading = "What to look at")]
+    #[arg(long, value_name = "TIME", env = "DOCTOR_TIMEOUT", hide_env = true, default_value = TIMEOUT, value_parser = duration, help_heading = "What to look at")]
     pub(crate) timeout: Duration,
 
     /// Write what was seen into a file
@@ -176,6 +192,41 @@ pub(crate) struct Check {
 
     #[command(flatten)]
     pub(crate) output: Output,
+
+    /// Whether it is for an issue report.
+    #[arg(skip)]
+    pub(crate) for_report: bool,
+}
+
+impl Check {
+    /// What was given to say what is looked at and judged, each a word for a POSIX shell; no password, and no name of a file
+    /// with one.
+    pub(crate) fn options(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut add = |option: &str, value: &str| words.extend([option.to_owned(), text::shell(value)]);
+        self.hosts.iter().for_each(|host| add("--host", host));
+        self.caddy.iter().for_each(|caddy| add("--caddy", caddy));
+        self.mitmproxy.iter().for_each(|mitmproxy| add("--mitmproxy", mitmproxy));
+        self.project.iter().for_each(|project| add("--project", project));
+        self.expect.iter().for_each(|expected| add("--expect", expected));
+        if self.timeout != duration(TIMEOUT).unwrap_or_default() {
+            add("--timeout", &format!("{}ms", self.timeout.as_millis()));
+        }
+        words.extend(self.probe.then(|| "--probe".to_owned()));
+        words.extend(self.judging.options());
+        words
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(mut_arg("format", |arg| arg.hide(true).env(Resettable::Reset)))]
+pub(crate) struct IssueReport {
+    /// Write what was seen, redacted, into a file to be attached to the issue
+    #[arg(long, value_name = "FILE", env = "DOCTOR_ATTACH", hide_env = true, help_heading = "Output")]
+    pub(crate) attach: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) check: Check,
 }
 
 #[derive(Debug, Args)]
@@ -209,6 +260,16 @@ pub(crate) struct Judging {
     /// A warning is a failure, too
     #[arg(long, env = "DOCTOR_STRICT", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "Which checks")]
     pub(crate) strict: bool,
+}
+
+impl Judging {
+    /// What was given of it, as for [`Check::options`].
+    pub(crate) fn options(&self) -> Vec<String> {
+        let lists = [("--only", &self.only), ("--skip", &self.skip)].into_iter().filter(|(_, ids)| !ids.is_empty());
+        let mut words: Vec<String> = lists.flat_map(|(option, ids)| [option.to_owned(), ids.join(",")]).collect();
+        words.extend(self.strict.then(|| "--strict".to_owned()));
+        words
+    }
 }
 
 #[derive(Clone, Debug, Args)]

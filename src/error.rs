@@ -26,6 +26,11 @@ pub(crate) enum Error {
     /// The file named with `--web-password-file` cannot be read.
     #[error("cannot read the password file {}: {source}", path.display())]
     PasswordUnreadable { path: PathBuf, source: io::Error },
+    /// `doctor report` with `--format`.
+    #[error(
+        "doctor report writes Markdown for an issue and has no other --format; -o FORMAT=FILE writes the check in one, too"
+    )]
+    ReportHasOneForm,
     /// `--only` and `--skip` leave nothing.
     #[error("--only and --skip leave no check to make")]
     NothingSelected,

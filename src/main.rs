@@ -24,10 +24,10 @@ use caddy_doctor_checks::model::{Facts, facts::Asked};
 use clap::CommandFactory;
 
 use crate::{
-    cli::{Check, Cli, Command, Format, Judging, Output},
+    cli::{Check, Cli, Command, Format, IssueReport, Judging, Output, Target},
     error::Error,
     gather::{Request, Secrets},
-    report::{Report, cut::cut, github, json, junit, markdown, short, style::Styles, text},
+    report::{Report, cut::cut, github, issue::Issue, json, junit, markdown, short, style::Styles, text},
 };
 
 /// What a message may have, in bytes: it may quote a file.
@@ -86,6 +86,7 @@ fn run(cli: Cli) -> Result<u8, Error> {
         None => check(cli.check),
         Some(Command::Check(arguments)) => check(*arguments),
         Some(Command::Fix(arguments)) => fix::fix(&arguments),
+        Some(Command::Report(arguments)) => issue(*arguments),
         Some(Command::Demo { name: Some(name), .. }) if name == "list" => {
             print(&recording::demos());
             Ok(0)
@@ -114,6 +115,34 @@ fn run(cli: Cli) -> Result<u8, Error> {
 fn check(arguments: Check) -> Result<u8, Error> {
     let facts = facts(&arguments)?;
     finish(&judge::judge(facts, &arguments.judging), &arguments.output)
+}
+
+/// Writes an issue report. That it is written is all that was asked for, whatever it says of the setup.
+fn issue(IssueReport { mut check, attach }: IssueReport) -> Result<u8, Error> {
+    if !matches!(check.output.format, Format::Text | Format::Markdown) {
+        return Err(Error::ReportHasOneForm);
+    }
+    check.for_report = true;
+    let facts = facts(&check)?;
+    if let Some(path) = &attach {
+        recording::write(path, &facts)?;
+    }
+    let recording = attach.as_deref().or(check.replay.as_deref());
+    let issue = Issue::about(&facts, &check.judging, recording);
+    let report = judge::judge(facts, &check.judging);
+    let (own, others): (Vec<&Target>, _) = check.output.output.iter().partition(|target| target.format.is_none());
+    for target in others {
+        let format = target.format.unwrap_or_default();
+        write_file(&target.path, written(&report, format, &Styles::default()).as_bytes())?;
+    }
+    let text = issue.write(report);
+    for target in &own {
+        write_file(&target.path, text.as_bytes())?;
+    }
+    if own.is_empty() {
+        print(&text);
+    }
+    Ok(0)
 }
 
 /// What is seen now, or was when it was recorded.
@@ -160,7 +189,7 @@ fn look(arguments: &Check) -> Result<Facts, Error> {
         secrets: Secrets { web_password: web_password(arguments)? },
         timeout: arguments.timeout,
         needs: judge::needs(&arguments.judging),
-        report: None,
+        report: arguments.for_report.then(|| arguments.options()),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let facts = runtime.block_on(gather::gather(request));

@@ -4,6 +4,7 @@
 
 pub(crate) mod cut;
 pub(crate) mod github;
+pub(crate) mod issue;
 pub(crate) mod json;
 pub(crate) mod junit;
 pub(crate) mod markdown;
