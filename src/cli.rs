@@ -23,6 +23,7 @@ Examples:
   doctor --format json                       the same as one JSON document
   doctor --record facts.json                 keep what was seen; doctor --replay facts.json judges it again elsewhere
   doctor fix                                 do what heals it: asks for each, and looks again
+  doctor report --attach facts.json          an issue report to paste, and a recording to attach
   doctor explain shared-network              what a check looks at, why it matters, how to fix it
   doctor demo                                a broken setup, judged without Docker
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use fakes::{Answer, Doctor, Folder, Ran, Running, Setup, id};
+use pulldown_cmark::{Event, Options, Parser, Tag};
 use serde_json::{Value, json};
 
 /// What an issue of GitHub takes is 65,536; the report promises less.
@@ -38,6 +39,16 @@ fn written(ran: Ran) -> String {
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:#?}");
     assert!(ran.stdout.len() <= LONGEST, "{} bytes", ran.stdout.len());
     let _ = outside_of_code(&ran.stdout);
+    for event in Parser::new_ext(&ran.stdout, Options::ENABLE_TABLES) {
+        match event {
+            Event::Html(html) | Event::InlineHtml(html) => {
+                let ours = ["<details>", "</details>", "<summary>", "<!-- Read this before you give it away"];
+                assert!(ours.iter().any(|own| html.starts_with(own)), "{html}");
+            }
+            Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => panic!("a link to {dest_url}"),
+            _ => {}
+        }
+    }
     ran.stdout
 }
 
