@@ -200,11 +200,10 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    /// What was given to say what is looked at and judged, each a word for a POSIX shell; no password, and no name of a file
-    /// with one.
+    /// What was given to say what is looked at and judged, word by word; no password, and no name of a file with one.
     pub(crate) fn options(&self) -> Vec<String> {
         let mut words = Vec::new();
-        let mut add = |option: &str, value: &str| words.extend([option.to_owned(), text::shell(value)]);
+        let mut add = |option: &str, value: &str| words.extend([option.to_owned(), value.to_owned()]);
         self.hosts.iter().for_each(|host| add("--host", host));
         self.caddy.iter().for_each(|caddy| add("--caddy", caddy));
         self.mitmproxy.iter().for_each(|mitmproxy| add("--mitmproxy", mitmproxy));

@@ -23,6 +23,7 @@ use crate::probe::{
     caddy,
     deadline::Deadline,
     docker::{self, Engined},
+    log::Speaker,
     mitmweb, ports, probed, process, redact, routes, system,
     view::{Looker, Wish},
 };
@@ -243,7 +244,11 @@ async fn look(facts: &mut Facts, here: &Place, engined: Option<&Engined>, deadli
             return Vec::new();
         };
         let told = Paths::containers(Some(&paths), &setup, containers).into_iter().take(2 * MOST_PARTS);
-        join_all(told.map(async |own| Log { of: own.name.clone(), lines: engine.telling_lines(own).await })).await
+        join_all(told.map(async |own| {
+            let speaker = Speaker::of(setup.part(&own.name).map(|part| part.role), own.program.as_ref());
+            Log { of: own.name.clone(), lines: engine.telling_lines(own, speaker).await }
+        }))
+        .await
     };
     let (views, others, owners, logs) = tokio::join!(views, others, owners, logs);
     if let Some(background) = &mut facts.background {

@@ -226,6 +226,35 @@ CANARY
     }
 }
 
+/// What is in a flow is in no report, however mitmproxy was recognised.
+#[test]
+fn flows_are_not_told() {
+    let log = "\
+172.18.0.9:51272: GET http://backend:3000/CANARY
+    X-Own: CANARY
+ << 200 OK CANARY
+[15:45:14.000] error establishing server connection: refused
+";
+    let running = with_log(Setup::healthy(), "mitmproxy", log).start_with(|containers| {
+        let start = &mut containers[1];
+        (start["Path"], start["Args"]) = (json!("/start.sh"), json!([]));
+        start["Config"]["Cmd"] = json!(["/start.sh"]);
+    });
+    let report = written(report_of(&running).run());
+    assert!(report.contains("error establishing server connection: refused"), "{report}");
+    assert!(!report.contains("CANARY"), "{report}");
+}
+
+#[test]
+fn a_huge_log_is_read_from_its_end() {
+    let many: String = (0..200_000).map(|at| format!("line {at} of the backend\n")).collect();
+    let running =
+        with_log(Setup::healthy(), "backend", &format!("password={}\n{many}", "CANARY".repeat(50_000))).start();
+    let report = written(report_of(&running).run());
+    assert!(report.contains("line 199999 of the backend") && !report.contains("line 199979 of"), "{report}");
+    assert!(!report.contains("CANARY"), "{report}");
+}
+
 #[test]
 fn hostile_lines_stay_in_their_block() {
     let hostile = "```\n</details>\n<script>alert(1)</script> @everyone \u{1b}[31m\u{202e}\n````\n<!-- x\n::error::x\n";

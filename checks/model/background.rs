@@ -7,7 +7,7 @@ use crate::model::Known;
 /// Gathered for `doctor report` only.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Background {
-    /// The options that were given, each a word for a POSIX shell: `--host`, `api.example.com`. No password, and
+    /// The options that were given, word by word: `--host`, `api.example.com`. No password, and
     /// no name of a file with one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,

@@ -362,13 +362,8 @@ impl Engined {
     }
 
     /// The newest lines of its log that matter to an issue report, redacted.
-    pub(crate) async fn telling_lines(&self, container: &Container) -> Known<Vec<String>> {
+    pub(crate) async fn telling_lines(&self, container: &Container, speaker: Speaker) -> Known<Vec<String>> {
         let options = LogsOptionsBuilder::new().stdout(true).stderr(true).timestamps(true).tail("500");
-        let speaker = match &container.program {
-            Some(Program::Caddy) => Speaker::Caddy,
-            Some(Program::Mitmproxy(_)) => Speaker::Mitmproxy,
-            None => Speaker::Other,
-        };
         Ok(log::telling(&self.read_log(container, options).await?, speaker))
     }
 
@@ -391,7 +386,10 @@ impl Engined {
                         break;
                     }
                 }
-                let start = text.len().saturating_sub(KEPT);
+                // A line without its beginning may lack the name of the secret in it.
+                let from = text.len().saturating_sub(KEPT);
+                let whole = if read > KEPT { text[from..].iter().position(|byte| *byte == b'\n') } else { None };
+                let start = whole.map_or(from, |end| from + end + 1);
                 Ok(String::from_utf8_lossy(&text[start..]).into_owned())
             })
             .await

@@ -1,6 +1,7 @@
 //! What of a log is kept for an issue report: the newest lines that matter, redacted. Of requests nothing but that they
 //! failed: no headers, no queries, no flows.
 
+use caddy_doctor_checks::model::{Role, docker::Program};
 use serde_json::Value;
 
 use super::{mitmweb, redact};
@@ -14,6 +15,17 @@ pub(crate) enum Speaker {
     Mitmproxy,
     /// Any form.
     Other,
+}
+
+impl Speaker {
+    /// By what a container is in the setup, or else by what it runs.
+    pub(crate) fn of(role: Option<Role>, program: Option<&Program>) -> Self {
+        match (role, program) {
+            (Some(Role::Caddy), _) | (None, Some(Program::Caddy)) => Self::Caddy,
+            (Some(Role::Mitmproxy), _) | (None, Some(Program::Mitmproxy(_))) => Self::Mitmproxy,
+            (None, None) => Self::Other,
+        }
+    }
 }
 
 /// More lines of one log, and more events of one mitmweb, are not kept.
@@ -124,8 +136,9 @@ fn of_caddy(line: &str) -> Option<String> {
         return caddys(&parts[1].to_ascii_lowercase(), logger, message, error, fields.get("status"));
     }
     // What it says before it has a logger. A line of JSON that was cut would bring its headers along.
-    let before_it_logs = text.starts_with("Error:") || text.starts_with("panic:") || redact::is_decisive(text);
-    (before_it_logs && !text.contains('{')).then(|| text.to_owned())
+    let is_json = text.contains('{') || text.contains("\":");
+    let tells = text.starts_with("Error:") || text.starts_with("panic:") || redact::is_decisive(text) && !is_json;
+    tells.then(|| text.to_owned())
 }
 
 fn caddys(level: &str, logger: &str, message: &str, error: &str, status: Option<&Value>) -> Option<String> {

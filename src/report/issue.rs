@@ -51,12 +51,15 @@ impl Issue {
             let logs = background.logs.iter().map(|Log { of, lines }| (of.clone(), lines.clone()));
             logs.chain(events).collect()
         });
-        let command = |options: &[String]| format!("doctor report {}", options.join(" ")).trim_end().to_owned();
+        // The words come from a recording, perhaps of somebody else.
+        let command = |options: &[String]| {
+            let words: Vec<String> = options.iter().map(|word| model::text::shell(word)).collect();
+            format!("doctor report {}", words.join(" ")).trim_end().to_owned()
+        };
         // The folder is nobody's business.
-        let replay = recording.and_then(Path::file_name).map(|name| {
-            let name = model::text::shell(&name.to_string_lossy());
-            [vec!["--replay".to_owned(), name], judging.options()].concat()
-        });
+        let replay = recording
+            .and_then(Path::file_name)
+            .map(|name| [vec!["--replay".to_owned(), name.to_string_lossy().into_owned()], judging.options()].concat());
         Self {
             versions: versions(facts),
             logs,
