@@ -23,6 +23,7 @@ Examples:
   doctor --format json                       the same as one JSON document
   doctor --record facts.json                 keep what was seen; doctor --replay facts.json judges it again elsewhere
   doctor fix                                 do what heals it: asks for each, and looks again
+  doctor report --attach facts.json          an issue report to paste, and a recording to attach
   doctor explain shared-network              what a check looks at, why it matters, how to fix it
   doctor demo                                a broken setup, judged without Docker
 
@@ -53,14 +54,16 @@ impl Cli {
         Self::from_arg_matches_mut(&mut matches)
     }
 
-    /// Whether JSON was asked for on a command line that could not be read.
-    pub(crate) fn wants_json() -> bool {
+    /// The format that was asked for on a command line that could not be read.
+    pub(crate) fn wanted_format() -> Option<Format> {
         let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-        let asked = words.iter().any(|word| word == "--format=json")
-            || words.windows(2).any(|pair| pair == ["--format", "json"]);
-        asked
-            || std::env::var("DOCTOR_FORMAT").is_ok_and(|format| format == "json")
-                && !words.iter().any(|word| word.starts_with("--format"))
+        let behind = |(at, word): (usize, &String)| match word.strip_prefix("--format") {
+            Some("") => Some(words.get(at + 1).cloned().unwrap_or_default()),
+            Some(value) => value.strip_prefix('=').map(str::to_owned),
+            None => None,
+        };
+        let asked = words.iter().enumerate().find_map(behind);
+        Format::from_str(&asked.or_else(|| std::env::var("DOCTOR_FORMAT").ok())?, false).ok()
     }
 }
 
@@ -81,6 +84,19 @@ person at a terminal says yes. Without a terminal and without --yes nothing is d
 
 Exit codes: those of what is seen afterwards, or of the first look when nothing was done.")]
     Fix(Box<Fix>),
+    /// Write an issue report in Markdown: what is wrong, what is there, what its logs say
+    #[command(after_help = "\
+Examples:
+  doctor report                          show it
+  doctor report -o issue.md              write it into a file
+  doctor report --attach facts.json      write a recording as well, to be attached
+  doctor report --replay facts.json      the same report from it, on any machine, without Docker
+
+It is redacted, and fits into an issue of GitHub. Nothing is sent anywhere. Read it before you
+give it away: what is a secret in a line of a log is told by its form.
+
+Exit codes: 0 when it is written, whatever it says of the setup; 2 when it cannot be.")]
+    Report(Box<IssueReport>),
     /// Judge a recorded setup that is built in: needs no Docker
     Demo {
         /// Which one; `doctor demo list` lists them
@@ -105,6 +121,9 @@ Exit codes: those of what is seen afterwards, or of the first look when nothing 
         shell: Shell,
     },
 }
+
+/// How long a run may take unless told otherwise.
+const TIMEOUT: &str = "10s";
 
 #[derive(Debug, Args)]
 pub(crate) struct Check {
@@ -161,7 +180,7 @@ pub(crate) struct Check {
     pub(crate) web_password_file: Option<PathBuf>,
 
     /// How long the whole run may take: 10s, 500ms
-    #[arg(long, value_name = "TIME", env = "DOCTOR_TIMEOUT", hide_env = true, default_value = "10s", value_parser = duration, help_heading = "What to look at")]
+    #[arg(long, value_name = "TIME", env = "DOCTOR_TIMEOUT", hide_env = true, default_value = TIMEOUT, value_parser = duration, help_heading = "What to look at")]
     pub(crate) timeout: Duration,
 
     /// Write what was seen into a file
@@ -174,6 +193,40 @@ pub(crate) struct Check {
 
     #[command(flatten)]
     pub(crate) output: Output,
+
+    /// Whether it is for an issue report.
+    #[arg(skip)]
+    pub(crate) for_report: bool,
+}
+
+impl Check {
+    /// What was given to say what is looked at and judged, word by word; no password, and no name of a file with one.
+    pub(crate) fn options(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut add = |option: &str, value: &str| words.extend([option.to_owned(), value.to_owned()]);
+        self.hosts.iter().for_each(|host| add("--host", host));
+        self.caddy.iter().for_each(|caddy| add("--caddy", caddy));
+        self.mitmproxy.iter().for_each(|mitmproxy| add("--mitmproxy", mitmproxy));
+        self.project.iter().for_each(|project| add("--project", project));
+        self.expect.iter().for_each(|expected| add("--expect", expected));
+        if self.timeout != duration(TIMEOUT).unwrap_or_default() {
+            add("--timeout", &format!("{}ms", self.timeout.as_millis()));
+        }
+        words.extend(self.probe.then(|| "--probe".to_owned()));
+        words.extend(self.judging.options());
+        words
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(mut_arg("format", |arg| arg.hide(true).env(Resettable::Reset)))]
+pub(crate) struct IssueReport {
+    /// Write what was seen, redacted, into a file to be attached to the issue
+    #[arg(long, value_name = "FILE", env = "DOCTOR_ATTACH", hide_env = true, help_heading = "Output")]
+    pub(crate) attach: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) check: Check,
 }
 
 #[derive(Debug, Args)]
@@ -209,6 +262,16 @@ pub(crate) struct Judging {
     pub(crate) strict: bool,
 }
 
+impl Judging {
+    /// What was given of it, as for [`Check::options`].
+    pub(crate) fn options(&self) -> Vec<String> {
+        let lists = [("--only", &self.only), ("--skip", &self.skip)].into_iter().filter(|(_, ids)| !ids.is_empty());
+        let mut words: Vec<String> = lists.flat_map(|(option, ids)| [option.to_owned(), ids.join(",")]).collect();
+        words.extend(self.strict.then(|| "--strict".to_owned()));
+        words
+    }
+}
+
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Output {
     /// How to write the report
@@ -233,6 +296,12 @@ pub(crate) enum Format {
     Short,
     /// One document, schema version 1
     Json,
+    /// To paste into an issue or a pull request
+    Markdown,
+    /// Annotations of GitHub Actions, and the summary of the step
+    Github,
+    /// JUnit XML: a test case for each check
+    Junit,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

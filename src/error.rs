@@ -17,9 +17,20 @@ pub(crate) enum Error {
     /// A file that was to be written cannot be.
     #[error("cannot write {}: {source}", path.display())]
     Unwritable { path: PathBuf, source: io::Error },
+    /// What `GITHUB_STEP_SUMMARY` names cannot be written to.
+    #[error("cannot append the summary of the step to {} (GITHUB_STEP_SUMMARY): {source}", path.display())]
+    NoStepSummary { path: PathBuf, source: io::Error },
+    /// A format that `doctor fix` has no form for.
+    #[error("doctor fix writes text or json, not {format}; doctor --format {format} writes the report")]
+    NoPlanInFormat { format: String },
     /// The file named with `--web-password-file` cannot be read.
     #[error("cannot read the password file {}: {source}", path.display())]
     PasswordUnreadable { path: PathBuf, source: io::Error },
+    /// `doctor report` with `--format`.
+    #[error(
+        "doctor report writes Markdown for an issue and has no other --format; -o FORMAT=FILE writes the check in one, too"
+    )]
+    ReportHasOneForm,
     /// `--only` and `--skip` leave nothing.
     #[error("--only and --skip leave no check to make")]
     NothingSelected,

@@ -108,6 +108,10 @@ enum Consent {
 pub(crate) fn fix(arguments: &Fix) -> Result<u8, Error> {
     let output = &arguments.check.output;
     let judging = &arguments.check.judging;
+    let mut formats = output.output.iter().filter_map(|target| target.format).chain([output.format]);
+    if let Some(format) = formats.find(|own| matches!(own, Format::Markdown | Format::Github | Format::Junit)) {
+        return Err(Error::NoPlanInFormat { format: format!("{format:?}").to_lowercase() });
+    }
     let facts = crate::facts(&arguments.check)?;
     let before = judge::judge(facts.clone(), judging);
     let mut plan = plan(&before, &arguments.ids);

@@ -12,7 +12,7 @@ use caddy_doctor_checks::{
 
 use crate::{
     cli::Judging,
-    report::{CheckReport, FindingReport, FixReport, Report, RootCause, SetupReport, Status},
+    report::{CheckReport, FindingReport, FixReport, Report, RootCause, SetupReport, Status, cut, cut::cut},
 };
 
 /// The selected checks, in the order of the report.
@@ -56,12 +56,14 @@ pub(crate) fn judge(facts: Facts, judging: &Judging) -> Report {
         doctor: env!("CARGO_PKG_VERSION"),
         status,
         exit_code,
+        strict: judging.strict,
         partial: checks.len() < ALL.len(),
         elapsed_ms,
         setup: setup(&context, &rows),
         root_causes,
         checks: rows,
     }
+    .cut()
 }
 
 /// A check that was run.
@@ -283,7 +285,7 @@ fn drawn(
             (Some(_), None) => false,
             (None, _) => failure.breaks && failure.about.first() == Some(&pair[1].0),
         });
-        report.hops.push(format!("{} -> {}", pair[0].1, pair[1].1));
+        report.hops.push(format!("{} -> {}", cut(&pair[0].1, cut::NAME), cut(&pair[1].1, cut::NAME)));
         if broken {
             report.broken.push(at);
         }

@@ -24,45 +24,59 @@ use caddy_doctor_checks::model::{Facts, facts::Asked};
 use clap::CommandFactory;
 
 use crate::{
-    cli::{Check, Cli, Command, Format, Judging, Output},
+    cli::{Check, Cli, Command, Format, IssueReport, Judging, Output, Target},
     error::Error,
     gather::{Request, Secrets},
     probe::log,
-    report::{Report, json, short, style::Styles, text},
+    report::{Report, cut::cut, github, issue::Issue, json, junit, markdown, short, style::Styles, text},
 };
+
+/// What a message may have, in bytes: it may quote a file.
+const MOST_OF_AN_ERROR: usize = 2_000;
 
 fn main() -> ExitCode {
     let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => {
-            if error.exit_code() == 2 && Cli::wants_json() {
-                print(&json::error(error.to_string().lines().next().unwrap_or_default()));
+            if error.exit_code() == 2
+                && let Some(format) = Cli::wanted_format()
+            {
+                print(&written_error(format, error.to_string().lines().next().unwrap_or_default()));
             }
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let format = match &cli.command {
-        None => cli.check.output.format,
-        Some(Command::Check(check)) => check.output.format,
-        Some(Command::Fix(fix)) => fix.check.output.format,
-        Some(Command::Demo { output, .. }) => output.format,
-        Some(_) => Format::Text,
+    let output = match &cli.command {
+        None => Some(cli.check.output.clone()),
+        Some(Command::Check(check)) => Some(check.output.clone()),
+        Some(Command::Fix(fix)) => Some(fix.check.output.clone()),
+        Some(Command::Demo { output, .. }) => Some(output.clone()),
+        Some(_) => None,
     };
+    let format = output.as_ref().map_or(Format::Text, |output| output.format);
     match std::panic::catch_unwind(|| run(cli)) {
         Ok(Ok(code)) => ExitCode::from(code),
         // The default message of the panic is on standard error.
         Err(_) => {
-            if format == Format::Json {
-                print(&json::error("the doctor itself broke, which is a bug; please report it"));
-            }
+            print(&written_error(format, "the doctor itself broke, which is a bug; please report it"));
             ExitCode::from(3)
         }
         Ok(Err(error)) => {
-            if format == Format::Json {
-                print(&json::error(&error.to_string()));
+            let message = cut(&error.to_string(), MOST_OF_AN_ERROR).into_owned();
+            let targets = || output.iter().flat_map(|output| &output.output);
+            let had_a_report = match &error {
+                Error::NoStepSummary { .. } => true,
+                Error::Unwritable { path, .. } => targets().any(|target| target.path == *path),
+                _ => false,
+            };
+            // Else the file of an earlier run would be taken for this one's.
+            for target in targets().filter(|_| !had_a_report) {
+                let text = written_error(target.format.unwrap_or(format), &message);
+                let _ = if text.is_empty() { Ok(()) } else { write_file(&target.path, text.as_bytes()) };
             }
-            let _ = writeln!(io::stderr(), "doctor: {}", report::shown(&error.to_string()));
+            print(&written_error(format, &message));
+            let _ = writeln!(io::stderr(), "doctor: {}", report::shown(&message));
             ExitCode::from(2)
         }
     }
@@ -73,6 +87,7 @@ fn run(cli: Cli) -> Result<u8, Error> {
         None => check(cli.check),
         Some(Command::Check(arguments)) => check(*arguments),
         Some(Command::Fix(arguments)) => fix::fix(&arguments),
+        Some(Command::Report(arguments)) => issue(*arguments),
         Some(Command::Demo { name: Some(name), .. }) if name == "list" => {
             print(&recording::demos());
             Ok(0)
@@ -103,6 +118,34 @@ fn run(cli: Cli) -> Result<u8, Error> {
 fn check(arguments: Check) -> Result<u8, Error> {
     let facts = facts(&arguments)?;
     finish(&judge::judge(facts, &arguments.judging), &arguments.output)
+}
+
+/// Writes an issue report. That it is written is all that was asked for, whatever it says of the setup.
+fn issue(IssueReport { mut check, attach }: IssueReport) -> Result<u8, Error> {
+    if !matches!(check.output.format, Format::Text | Format::Markdown) {
+        return Err(Error::ReportHasOneForm);
+    }
+    check.for_report = true;
+    let facts = facts(&check)?;
+    if let Some(path) = &attach {
+        recording::write(path, &facts)?;
+    }
+    let recording = attach.as_deref().or(check.replay.as_deref());
+    let issue = Issue::about(&facts, &check.judging, recording);
+    let report = judge::judge(facts, &check.judging);
+    let (own, others): (Vec<&Target>, _) = check.output.output.iter().partition(|target| target.format.is_none());
+    for target in others {
+        let format = target.format.unwrap_or_default();
+        write_file(&target.path, written(&report, format, &Styles::default()).as_bytes())?;
+    }
+    let text = issue.write(report);
+    for target in &own {
+        write_file(&target.path, text.as_bytes())?;
+    }
+    if own.is_empty() {
+        print(&text);
+    }
+    Ok(0)
 }
 
 /// What is seen now, or was when it was recorded.
@@ -151,6 +194,7 @@ fn look(arguments: &Check) -> Result<Facts, Error> {
         secrets: Secrets { web_password: web_password(arguments)? },
         timeout: arguments.timeout,
         needs: judge::needs(&arguments.judging),
+        report: arguments.for_report.then(|| arguments.options()),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let facts = runtime.block_on(log::waiting(gather::gather(request)));
@@ -180,6 +224,11 @@ fn web_password(arguments: &Check) -> Result<Option<String>, Error> {
 /// Writes the report where it was asked for. The exit code is the report's, whatever the format.
 fn finish(report: &Report, output: &Output) -> Result<u8, Error> {
     let mut to_stdout = true;
+    let mut formats = output.output.iter().map(|target| target.format.unwrap_or(output.format));
+    let is_for_github = formats.any(|format| format == Format::Github) || output.format == Format::Github;
+    if is_for_github && let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) {
+        append_summary(Path::new(&path), &markdown::write(report))?;
+    }
     for target in &output.output {
         to_stdout &= target.format.is_some();
         let text = written(report, target.format.unwrap_or(output.format), &Styles::default());
@@ -196,7 +245,28 @@ fn written(report: &Report, format: Format, styles: &Styles) -> String {
         Format::Text => text::write(report, styles),
         Format::Short => short::write(report),
         Format::Json => json::write(report),
+        Format::Markdown => markdown::write(report),
+        Format::Github => github::write(report),
+        Format::Junit => junit::write(report),
     }
+}
+
+/// What is written in place of a report that is not there; for a person there is standard error.
+fn written_error(format: Format, message: &str) -> String {
+    match format {
+        Format::Text | Format::Short => String::new(),
+        Format::Json => json::error(message),
+        Format::Markdown => markdown::error(message),
+        Format::Github => github::error(message),
+        Format::Junit => junit::error(message),
+    }
+}
+
+/// Adds to what the step has said before; a blank line keeps it apart.
+fn append_summary(path: &Path, text: &str) -> Result<(), Error> {
+    let file = fs::OpenOptions::new().append(true).create(true).open(path);
+    file.and_then(|mut file| file.write_all(format!("\n{text}").as_bytes()))
+        .map_err(|source| Error::NoStepSummary { path: path.to_owned(), source })
 }
 
 /// Writes beside and renames, so that nothing half-written is left.

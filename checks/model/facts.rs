@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Paths, Setup,
+    background::Background,
     caddy::Caddies,
     docker::{Containers, EngineSeen, Images, Networks},
     host::Host,
@@ -44,6 +45,9 @@ pub struct Facts {
     /// What became of marked requests, with `--probe`.
     #[serde(default = "not_asked")]
     pub probed: Known<Probed>,
+    /// For `doctor report`, which alone asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<Background>,
 }
 
 /// A recording of an older doctor lacks what that one did not ask for.

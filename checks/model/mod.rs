@@ -1,6 +1,7 @@
 //! The words that every check is written in: what is known ([`facts`]), what follows from it ([`setup`], [`path`]),
 //! and what a check may say ([`check`], [`finding`]).
 
+pub mod background;
 pub mod caddy;
 #[macro_use]
 pub mod check;

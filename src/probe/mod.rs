@@ -17,4 +17,6 @@ mod reach;
 mod recipe;
 pub(crate) mod redact;
 pub(crate) mod routes;
+pub(crate) mod system;
+pub(crate) mod telling;
 pub(crate) mod view;

@@ -2,10 +2,20 @@
 //!
 //! The structs are the JSON of schema version 1 (`docs/report.schema.json`): absent, not null; additive changes only.
 
+pub(crate) mod cut;
+pub(crate) mod github;
+pub(crate) mod issue;
 pub(crate) mod json;
+pub(crate) mod junit;
+pub(crate) mod markdown;
 pub(crate) mod short;
+mod shown;
 pub(crate) mod style;
+#[cfg(test)]
+mod tests;
 pub(crate) mod text;
+
+pub(crate) use shown::{is_hidden, shown};
 
 use caddy_doctor_checks::model::{Action, Apply, Edit, Evidence, Group, Severity};
 use serde::Serialize;
@@ -43,6 +53,9 @@ pub(crate) struct Report {
     pub(crate) doctor: &'static str,
     pub(crate) status: Status,
     pub(crate) exit_code: u8,
+    /// A warning is a failure, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) strict: bool,
     /// Some checks were left out on request.
     pub(crate) partial: bool,
     pub(crate) elapsed_ms: u64,
@@ -125,7 +138,7 @@ pub(crate) struct CheckReport {
     pub(crate) duration_ms: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct FindingReport {
     pub(crate) severity: Severity,
     pub(crate) about: Vec<String>,
@@ -160,6 +173,25 @@ impl Report {
         self.checks.iter().filter(|check| check.status == status).count()
     }
 
+    /// The root causes with the checks that found them: failures first, within each in the order of the checks.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = (&CheckReport, &FindingReport)> {
+        [Severity::Fail, Severity::Warn].into_iter().flat_map(move |severity| {
+            let findings =
+                self.checks.iter().flat_map(|check| check.findings.iter().map(move |finding| (check, finding)));
+            findings.filter(move |(_, finding)| finding.severity == severity && finding.consequence_of.is_empty())
+        })
+    }
+
+    /// The checks that could not look, and nothing explains why.
+    pub(crate) fn unknown(&self) -> impl Iterator<Item = &CheckReport> {
+        self.checks.iter().filter(|check| check.status == Status::Unknown)
+    }
+
+    /// Whether a finding of this severity makes the run fail.
+    pub(crate) fn is_failure(&self, severity: Severity) -> bool {
+        severity == Severity::Fail || self.strict
+    }
+
     /// The checks that have a finding or a gap which this check explains, in the order of the report.
     pub(crate) fn follows_from(&self, check: &str) -> Vec<&'static str> {
         let follows = |row: &&CheckReport| {
@@ -181,31 +213,15 @@ impl Report {
     }
 }
 
-/// Escapes what a terminal would obey instead of showing: control characters, and marks that turn the direction of
-/// writing or show nothing. Names, logs and headers come from elsewhere and may hold anything.
-pub(crate) fn shown(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\t' => "    ".to_owned(),
-            c if is_hidden(c) => c.escape_default().to_string(),
-            c => c.to_string(),
-        })
-        .collect()
-}
-
-/// A control character, or a mark that turns the direction of writing or shows nothing.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_from_elsewhere_reaches_the_terminal_as_a_command() {
-        assert_eq!(shown("a\u{1b}[31mb\r\n\u{202e}c"), "a\\u{1b}[31mb\\r\\n\\u{202e}c");
-        assert_eq!(shown("schön ✓"), "schön ✓");
+impl PathReport {
+    /// Where the hops lead, one after the other: `caddy:80`, `mitmproxy:8080`. A name may itself hold an arrow.
+    pub(crate) fn nodes(&self) -> Vec<&str> {
+        let mut nodes = vec!["client"];
+        for hop in &self.hops {
+            let exact =
+                nodes.last().and_then(|before| hop.strip_prefix(before)).and_then(|rest| rest.strip_prefix(" -> "));
+            nodes.push(exact.or_else(|| hop.rsplit(" -> ").next()).unwrap_or_default());
+        }
+        nodes.split_off(1)
     }
 }

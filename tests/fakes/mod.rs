@@ -505,7 +505,16 @@ impl Running {
     /// The doctor in front of it. The parts are named, so that whatever else runs on this machine is left alone.
     /// Nobody can look from inside containers that are none, so whether the backend accepts is not asked.
     pub(crate) fn doctor(&self) -> Doctor {
-        let doctor = Doctor::at(&self.engine).args(["--caddy", "caddy", "--mitmproxy", "mitmproxy"]);
+        self.before(Doctor::at(&self.engine))
+    }
+
+    /// The same, with another command than to check.
+    pub(crate) fn doctor_of(&self, command: &str) -> Doctor {
+        self.before(Doctor::at(&self.engine).args([command]))
+    }
+
+    fn before(&self, doctor: Doctor) -> Doctor {
+        let doctor = doctor.args(["--caddy", "caddy", "--mitmproxy", "mitmproxy"]);
         doctor.env("DOCTOR_SKIP", "backend-reachable")
     }
 }
