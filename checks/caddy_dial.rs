@@ -122,7 +122,11 @@ impl Judge<'_> {
                     .seen("every request", "gets a 502 with an empty body")
                     .seen("for", if proxy.hosts.is_empty() { "every Host".to_owned() } else { proxy.hosts.join(", ") });
                 verdict.findings.push(match self.better() {
-                    Some(better) => finding.fix(self.set(&config_path, better, Some(dial.clone()))),
+                    // What is left out of a dial cannot be put back.
+                    Some(better) => {
+                        let old = Some(dial.clone()).filter(|dial| !dial.contains(text::LEFT_OUT));
+                        finding.fix(self.set(&config_path, better, old))
+                    }
                     None => finding.fix(Fix::new("write host:port, like mitmproxy:8080", Action::Manual)),
                 });
             }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use caddy_doctor_checks::model::{Facts, facts::SCHEMA};
 use serde_json::Value;
 
-use crate::error::Error;
+use crate::{error::Error, probe::redact};
 
 /// Reads a recording.
 pub(crate) fn read(path: &Path) -> Result<Facts, Error> {
@@ -17,7 +17,7 @@ pub(crate) fn read(path: &Path) -> Result<Facts, Error> {
         Some(_) => {}
         None => return Err(not_one("it has no schema number".to_owned())),
     }
-    serde_json::from_value(value).map_err(|error| not_one(error.to_string()))
+    serde_json::from_value(value).map_err(|error| not_one(redact::json_error(&error)))
 }
 
 /// Writes one.

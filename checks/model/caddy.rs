@@ -9,7 +9,7 @@ use serde::{
 use serde_json::Value;
 
 use crate::model::{
-    Known, Place,
+    Known, Place, text,
     view::{PublishedSeen, Way},
 };
 
@@ -76,7 +76,7 @@ pub struct Admin {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
     /// Hosts and origins that are let in, instead of those that follow from `listen`.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "some_texts", skip_serializing_if = "Option::is_none")]
     pub origins: Option<Vec<String>>,
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "is_false")]
     pub enforce_origin: bool,
@@ -115,7 +115,7 @@ pub struct Http {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Server {
     /// Addresses in Caddy's form: `:80`, `127.0.0.1:8080`, `tcp/0.0.0.0:80-81`, `unix//run/caddy.sock`.
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "texts")]
     pub listen: Vec<String>,
     #[serde(default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
@@ -229,7 +229,7 @@ impl<'de> Deserialize<'de> for MatcherSet {
         for (name, value) in BTreeMap::<String, Value>::deserialize(deserializer)? {
             match name.as_str() {
                 "undecided" => set.undecided.extend(typed::<Vec<String>>(value).unwrap_or_default()),
-                "host" | "path" | "method" => match typed(value) {
+                "host" | "path" | "method" => match typed::<Vec<String>>(value).map(without_secrets) {
                     Some(list) if name == "host" => set.host = Some(list),
                     Some(list) if name == "path" => set.path = Some(list),
                     Some(list) => set.method = Some(list),
@@ -337,9 +337,15 @@ struct HandlerFields {
 }
 
 impl From<HandlerFields> for Handler {
+    /// Takes of a handler the fields that handlers of this name have: one of another name (`vars`, say) may have a secret in a
+    /// field that is called the same.
     fn from(fields: HandlerFields) -> Self {
-        let given = |text: Option<Box<str>>| text.filter(|text| !text.is_empty());
-        let rewrite = (fields.handler == "rewrite").then(|| {
+        let name = fields.handler.as_str();
+        let (proxies, responds) = (name == "reverse_proxy", matches!(name, "reverse_proxy" | "intercept"));
+        let nests = !matches!(name, "vars" | "map");
+        let given =
+            |text: Option<Box<str>>| text.filter(|text| !text.is_empty()).map(|own| text::of_config(&own).into());
+        let rewrite = (name == "rewrite").then(|| {
             // The query is none of our business, and may hold a secret.
             let path = fields.uri.and_then(|uri| uri.split(['?', '#']).next().map(Into::into));
             Box::new(Rewrite {
@@ -352,20 +358,20 @@ impl From<HandlerFields> for Handler {
             })
         });
         Self {
-            handler: fields.handler,
-            routes: fields.routes,
-            errors: fields.errors,
-            upstreams: fields.upstreams,
-            dynamic_upstreams: fields.dynamic_upstreams,
-            load_balancing: fields.load_balancing,
-            transport: fields.transport,
-            headers: fields.headers,
-            handle_response: fields.handle_response,
-            request: fields.request,
-            name: fields.name,
+            routes: if nests { fields.routes } else { Vec::new() },
+            errors: fields.errors.filter(|_| nests),
+            upstreams: if proxies { fields.upstreams } else { Vec::new() },
+            dynamic_upstreams: fields.dynamic_upstreams.filter(|_| proxies),
+            load_balancing: fields.load_balancing.filter(|_| proxies),
+            transport: fields.transport.filter(|_| proxies),
+            headers: fields.headers.filter(|_| proxies),
+            handle_response: if responds { fields.handle_response } else { Vec::new() },
+            request: fields.request.filter(|_| name == "headers"),
+            name: fields.name.filter(|_| name == "invoke"),
             rewrite,
-            status_code: fields.status_code,
-            pass_thru: fields.pass_thru,
+            status_code: fields.status_code.filter(|_| matches!(name, "static_response" | "error")),
+            pass_thru: fields.pass_thru && name == "file_server",
+            handler: fields.handler,
         }
     }
 }
@@ -463,7 +469,7 @@ pub struct ResponseRoutes {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Upstream {
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "one_text")]
     pub dial: String,
     /// Up to 2.6.4, in place of the dial: a name whose SRV record is looked up.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
@@ -475,10 +481,10 @@ pub struct DynamicUpstreams {
     /// `a`, `srv` or `multi`.
     #[serde(default, deserialize_with = "lenient")]
     pub source: String,
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "one_text", skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// A string in the module `a`.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "one_text", skip_serializing_if = "String::is_empty")]
     pub port: String,
     /// Of the module `multi`.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
@@ -609,6 +615,23 @@ fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(deserialize
     Ok(typed(Value::deserialize(deserializer)?).unwrap_or_default())
 }
 
+/// The same for texts, without the secrets that may be in them.
+fn one_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    lenient(deserializer).map(|text: String| text::of_config(&text))
+}
+
+fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    lenient(deserializer).map(without_secrets)
+}
+
+fn some_texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    lenient(deserializer).map(|texts: Option<Vec<String>>| texts.map(without_secrets))
+}
+
+fn without_secrets(texts: Vec<String>) -> Vec<String> {
+    texts.iter().map(|text| text::of_config(text)).collect()
+}
+
 fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Array(policies) => policies.len(),
@@ -661,7 +684,8 @@ fn names_host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Err
 
 fn host_only<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Vec<String>>, D::Error> {
     let all: BTreeMap<String, Vec<String>> = lenient(deserializer)?;
-    Ok(all.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case("host")).collect())
+    let hosts = all.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case("host"));
+    Ok(hosts.map(|(name, values)| (name, without_secrets(values))).collect())
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

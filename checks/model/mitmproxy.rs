@@ -146,7 +146,7 @@ impl CommandLine {
             let (flag, inline) = match word.split_once('=') {
                 Some((flag, value)) if flag.starts_with("--") => (flag, Some(value)),
                 // `-p8080`, `-mreverse:...`
-                _ => match ["-m", "-p"].into_iter().find(|short| word.starts_with(short) && word.len() > 2) {
+                _ => match ["-m", "-p"].into_iter().find(|short| is_joined(word, short)) {
                     Some(short) => (short, Some(word[2..].trim_start_matches('='))),
                     None => (word, None),
                 },
@@ -171,6 +171,8 @@ impl CommandLine {
             match option {
                 "" => line.set_option(value),
                 "mode" => line.modes.push(text::mode_without_user_info(value)),
+                // Behind a shell's `&` it may be an option of another program: a password.
+                option if option.ends_with("_port") && !is_port(value) => line.unread = true,
                 option => {
                     line.set.insert(option.to_owned(), value.to_owned());
                 }
@@ -187,7 +189,10 @@ impl CommandLine {
         } else if KEPT.contains(&name) {
             self.set.insert(name.to_owned(), value.to_owned());
         } else {
-            self.other_set.push(name.to_owned());
+            // What is written with another sign is no name: `web_password:value`.
+            let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+            let end = name.find(|c| !is_name(c)).unwrap_or(name.len());
+            self.other_set.push(name[..end].to_owned());
         }
     }
 
@@ -222,6 +227,23 @@ impl CommandLine {
         self.set.get("listen_port").and_then(|port| port.parse().ok()).unwrap_or(8080)
     }
 }
+
+/// Whether a value stands right behind a short option, as one that it could have does.
+fn is_joined(word: &str, short: &str) -> bool {
+    let Some(value) = word.strip_prefix(short).map(|value| value.trim_start_matches('=')) else { return false };
+    match short {
+        "-p" => is_port(value),
+        _ => MODES.contains(&value.split([':', '@']).next().unwrap_or_default()),
+    }
+}
+
+fn is_port(value: &str) -> bool {
+    value.parse::<u16>().is_ok()
+}
+
+/// The proxy modes of mitmproxy 8 to 12 (`mode_specs.py`).
+const MODES: &[&str] =
+    &["dns", "local", "osproxy", "regular", "reverse", "socks5", "transparent", "tun", "upstream", "wireguard"];
 
 /// Splits what stands in one word of `sh -c "..."`; quotes are dropped, which is enough to find options.
 fn shell_words(word: &str) -> impl Iterator<Item = &str> {
@@ -442,6 +464,15 @@ mod tests {
             CommandLine::read(&["mitmweb", "--set", "web_password=SECRET", "--set", "proxyauth=SECRET"]).unwrap();
         assert_eq!(line.other_set, ["web_password", "proxyauth"]);
         assert!(!serde_json::to_string(&line).unwrap().contains("SECRET"));
+        for words in [
+            &["mitmweb", "--set", "web_password:SECRET"][..],
+            &["sh", "-c", "mitmweb --mode regular & mysql -pSECRET -mSECRET --web-port SECRET"],
+            &["mitmweb", "--set", "mode=upstream:http://u:SECRET/SECRET@h:1", "-mupstream:u:SECRET@h:1"],
+            &["mitmweb", "--proxyauth", "u:SECRET", "--certs=SECRET.pem", "--cert-passphrase", "SECRET"],
+        ] {
+            let line = serde_json::to_string(&CommandLine::read(words).unwrap()).unwrap();
+            assert!(!line.contains("SECRET"), "{line}");
+        }
     }
 
     #[test]

@@ -67,8 +67,7 @@ pub fn join_port(host: &str, port: u16) -> String {
 #[must_use]
 pub fn without_user_info(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
-    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest[..authority].rfind('@') {
+    match user_info_end(rest) {
         Some(at) if scheme == "ssh" => {
             let user = rest[..at].split(':').next().unwrap_or_default();
             format!("{scheme}://{user}{}", &rest[at..])
@@ -78,17 +77,62 @@ pub fn without_user_info(address: &str) -> String {
     }
 }
 
-/// Drops `user:password@` from a proxy mode, where `host:port@listen_port` means something else.
+/// Where the `@` is that ends the `user:password` behind `://`; `None` when there is none. A password may hold `/`, `?`, `#`
+/// and `@` as they are, though it should not: then what stands before the first of them is no host and port.
+#[must_use]
+pub fn user_info_end(rest: &str) -> Option<usize> {
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let is_port = |port: &str| port.chars().all(|c| c.is_ascii_digit());
+    let is_plain = !authority.contains('@')
+        && (authority.starts_with('[') || authority.rsplit_once(':').is_none_or(|(_, port)| is_port(port)));
+    if is_plain { None } else { rest.rfind('@') }
+}
+
+/// Drops `user:password@` from a proxy mode, where `host:port@[listen_host:]listen_port` means something else.
 #[must_use]
 pub fn mode_without_user_info(mode: &str) -> String {
-    let is_listen = |after: &str| after.chars().all(|c| c.is_ascii_digit() || c == ':' || c == '.');
-    let ends_in_port = |before: &str| {
-        let own = before.rsplit("://").next().unwrap_or(before);
-        own.rsplit_once(':').is_none_or(|(_, port)| port.chars().all(|c| c.is_ascii_digit()))
+    let is_number = |port: &str| !port.is_empty() && port.chars().all(|c| c.is_ascii_digit());
+    let is_listen = |at: &str| {
+        let (host, port) = at.rsplit_once(':').unwrap_or(("", at));
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        is_number(port) && (matches!(host, "" | "localhost") || host.parse::<std::net::IpAddr>().is_ok())
     };
-    match mode.split_once('@') {
-        Some((before, after)) if !(is_listen(after) && ends_in_port(before)) => without_user_info(mode),
-        _ => mode.to_owned(),
+    let ends_in_port = |body: &str| {
+        let own = body.rsplit("://").next().unwrap_or(body);
+        own.rsplit_once(':').is_none_or(|(_, port)| port.is_empty() || is_number(port))
+    };
+    let (body, listen) = match mode.rsplit_once('@') {
+        Some((body, at)) if is_listen(at) && ends_in_port(body) => (body, &mode[body.len()..]),
+        _ => (mode, ""),
+    };
+    let own = match (body.contains("://"), body.split_once(':'), body.rsplit_once('@')) {
+        (false, Some((kind, _)), Some((_, host))) => format!("{kind}:{host}"),
+        _ => without_user_info(body),
+    };
+    own + listen
+}
+
+/// What stands in a text in place of a secret.
+pub const LEFT_OUT: &str = "<left out>";
+
+/// A text of Caddy's config that is kept, without what may be a secret in it: `user:password` of an address, and what stands
+/// behind the name of a placeholder (`{env.TARGET:default}`).
+#[must_use]
+pub fn of_config(text: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{')
+        && let Some((name, behind)) = after.split_once('}')
+    {
+        kept.push_str(before);
+        kept.push_str(&format!("{{{}}}", name.split(':').next().unwrap_or_default()));
+        rest = behind;
+    }
+    kept.push_str(rest);
+    let start = kept.find("://").map_or(0, |at| at + 3);
+    match user_info_end(&kept[start..]) {
+        Some(at) => format!("{}{LEFT_OUT}{}", &kept[..start], &kept[start + at..]),
+        None => kept,
     }
 }
 
@@ -164,8 +208,47 @@ mod tests {
         assert_eq!(without_user_info("http://h/a@b"), "http://h/a@b");
         assert_eq!(mode_without_user_info("upstream:http://u:p@h:1"), "upstream:http://h:1");
         assert_eq!(mode_without_user_info("upstream:http://u:p@10.0.0.5:3128"), "upstream:http://10.0.0.5:3128");
-        for mode in ["reverse:http://h:1@9000", "reverse:http://h:1@127.0.0.1:9000"] {
+        assert_eq!(mode_without_user_info("upstream:http://u:p@10.0.0.5"), "upstream:http://10.0.0.5");
+        assert_eq!(mode_without_user_info("upstream:http://u:p@h:1@9000"), "upstream:http://h:1@9000");
+        assert_eq!(mode_without_user_info("upstream:u:p@h:1"), "upstream:h:1");
+        for mode in [
+            "regular",
+            "regular@9000",
+            "reverse:h:1@9000",
+            "reverse:http://h@9000",
+            "reverse:http://h:1@9000",
+            "reverse:http://h:1@127.0.0.1:9000",
+            "reverse:http://h:1@[::1]:9000",
+            "reverse:http://h:1@localhost:9000",
+            "reverse:http://h:1/@9000",
+        ] {
             assert_eq!(mode_without_user_info(mode), mode);
+        }
+    }
+
+    #[test]
+    fn a_password_may_hold_what_ends_a_host() {
+        for address in ["http://u:a/p@h:1", "http://u:a?p@h:1", "http://u:a@p@h:1", "http://u:a@p/p@h:1"] {
+            assert_eq!(without_user_info(address), "http://h:1", "{address}");
+        }
+        for address in ["http://h:1/@p", "http://[::1]/@p", "http://h/@p", "unix:///run/a@b.sock"] {
+            assert_eq!(without_user_info(address), address);
+        }
+    }
+
+    #[test]
+    fn a_text_of_a_config_stays_what_it_is_without_its_secrets() {
+        for (text, kept) in [
+            ("{env.TARGET:http://u:p@h}:80", "{env.TARGET}:80"),
+            ("http://u:p@h:80", "http://<left out>@h:80"),
+            ("u:p@h:80", "<left out>@h:80"),
+            ("{http.request.host}/{", "{http.request.host}/{"),
+            ("mitmproxy:8080", "mitmproxy:8080"),
+            ("[::1]:8080", "[::1]:8080"),
+            ("unix//run/x.sock", "unix//run/x.sock"),
+            ("/@scope/*", "/@scope/*"),
+        ] {
+            assert_eq!(of_config(text), kept);
         }
     }
 

@@ -307,8 +307,8 @@ impl<'a> Applier<'a> {
         }
         let whole = looker.again(reached.way, &part, port, &get(&whole)).await;
         let whole = whole.map_err(|missing| not_done(missing.to_string()))?;
-        let now =
-            CaddyConfig::read(&whole.body).map_err(|error| not_done(format!("GET /config/ of {name}: {error}")))?;
+        let now = CaddyConfig::read(&whole.body)
+            .map_err(|error| not_done(format!("GET /config/ of {name}: {}", redact::json_error(&error))))?;
         let now = reduced(&now);
         let before = self.configs.get(&name).cloned().unwrap_or_default();
         if scope(&before, path, is_list) != scope(&now, path, is_list) {
@@ -316,7 +316,8 @@ impl<'a> Applier<'a> {
         }
 
         let list = || -> Result<Vec<Box<RawValue>>, String> {
-            serde_json::from_slice(&current.body).map_err(|error| not_done(format!("GET {path} of {name}: {error}")))
+            serde_json::from_slice(&current.body)
+                .map_err(|error| not_done(format!("GET {path} of {name}: {}", redact::json_error(&error))))
         };
         let there = |index: usize, list: &[Box<RawValue>]| match index < list.len() {
             true => Ok(()),

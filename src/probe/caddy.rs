@@ -11,6 +11,7 @@ use caddy_doctor_checks::model::{
 use super::{
     http::{Answer, Question},
     reach::Reached,
+    redact,
     view::Looker,
 };
 
@@ -56,12 +57,12 @@ pub(crate) async fn ask(looker: &Looker<'_>, part: &Part) -> CaddySeen {
 
 fn read(asked: &str, answer: &Answer) -> Known<CaddyConfig> {
     if answer.status != 200 {
-        let why =
-            format!("HTTP {}: {}", answer.status, super::redact::line(String::from_utf8_lossy(&answer.body).trim()));
+        let why = format!("HTTP {}: {}", answer.status, redact::line(String::from_utf8_lossy(&answer.body).trim()));
         return Err(Missing::failed(asked, Kind::Status(answer.status), why));
     }
     CaddyConfig::read(&answer.body).map_err(|error| {
-        Missing::failed(asked, Kind::Garbage, format!("what came back is not Caddy's config: {error}"))
+        let why = format!("what came back is not Caddy's config: {}", redact::json_error(&error));
+        Missing::failed(asked, Kind::Garbage, why)
     })
 }
 

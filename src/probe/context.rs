@@ -28,7 +28,7 @@ const DEFAULT: &str = "unix:///var/run/docker.sock";
 pub(crate) fn choose() -> Chosen {
     let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
     if let Some(endpoint) = variable("DOCKER_HOST") {
-        return Chosen { endpoint: text::without_user_info(&endpoint), by: "DOCKER_HOST".to_owned() };
+        return Chosen { endpoint: without_secrets(&endpoint), by: "DOCKER_HOST".to_owned() };
     }
     let folder = docker_folder();
     let named = match variable("DOCKER_CONTEXT") {
@@ -49,6 +49,15 @@ pub(crate) fn choose() -> Chosen {
             Chosen { endpoint: unix(&path), by: format!("the socket of {what}, as the default one is not there") }
         }
         None => Chosen { endpoint: DEFAULT.to_owned(), by: "the default".to_owned() },
+    }
+}
+
+/// No engine that the doctor speaks to asks for a password or for a query.
+fn without_secrets(endpoint: &str) -> String {
+    let endpoint = text::without_user_info(endpoint);
+    match endpoint.split_once('?') {
+        Some((address, _)) if !endpoint.starts_with("unix://") => address.to_owned(),
+        _ => endpoint,
     }
 }
 
@@ -144,7 +153,7 @@ fn every_context(folder: &Path) -> Vec<(String, String)> {
     entries
         .filter_map(|entry| {
             let meta: Meta = serde_json::from_slice(&fs::read(entry.path().join("meta.json")).ok()?).ok()?;
-            Some((meta.name, meta.endpoints.docker?.host))
+            Some((meta.name, without_secrets(&meta.endpoints.docker?.host)))
         })
         .collect()
 }

@@ -226,7 +226,7 @@ impl Engined {
         let answer: Vec<Value> = self.get("GET /containers/json", "/containers/json?all=true", by_bollard).await?;
         let read = answer.into_iter().map(|entry| summary(entry).map(listed)).collect::<Result<Vec<Container>, _>>();
         let mut all = read.map_err(|error| {
-            let why = format!("what came back is not the engine's JSON: {error}");
+            let why = format!("what came back is not the engine's JSON: {}", redact::json_error(&error));
             Missing::failed("GET /containers/json", Kind::Garbage, why)
         })?;
         all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -353,7 +353,8 @@ impl Engined {
             return Err(Missing::failed(asked, kind, format!("HTTP {}: {said}", answer.status)));
         }
         serde_json::from_slice(&answer.body).map_err(|error| {
-            Missing::failed(asked, Kind::Garbage, format!("what came back is not the engine's JSON: {error}"))
+            let why = format!("what came back is not the engine's JSON: {}", redact::json_error(&error));
+            Missing::failed(asked, Kind::Garbage, why)
         })
     }
 
@@ -445,8 +446,10 @@ pub(crate) fn failed(asked: &str, error: &bollard::errors::Error) -> Missing {
         error => http::io_error(error).map_or(Kind::Garbage, |io| http::of_io(io.kind())),
     };
     let why = match error {
-        Error::DockerResponseServerError { status_code, message } => format!("HTTP {status_code}: {message}"),
-        error => http::chain(error),
+        Error::DockerResponseServerError { status_code, message } => {
+            format!("HTTP {status_code}: {}", redact::line(message))
+        }
+        error => redact::line(&http::chain(error)),
     };
     Missing::failed(asked, kind, why)
 }

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::{
     http::{Answer, Question},
-    telling,
+    redact, telling,
     view::Looker,
 };
 use crate::gather::Secrets;
@@ -183,7 +183,8 @@ pub(crate) fn options(asked: &str, answer: &Answer, version: Option<&str>, secre
         return Err(Missing::failed(asked, Kind::Status(answer.status), format!("HTTP {}", answer.status)));
     }
     let raw: BTreeMap<String, Value> = serde_json::from_slice(&answer.body).map_err(|error| {
-        Missing::failed(asked, Kind::Garbage, format!("what came back is not mitmweb's options: {error}"))
+        let why = format!("what came back is not mitmweb's options: {}", redact::json_error(&error));
+        Missing::failed(asked, Kind::Garbage, why)
     })?;
     let value = |name: &str| raw.get(name)?.as_object()?.get("value");
     let Some(mode) = value("mode") else {
@@ -193,7 +194,7 @@ pub(crate) fn options(asked: &str, answer: &Answer, version: Option<&str>, secre
     let on = |name: &str| value(name).and_then(Value::as_bool).unwrap_or_default();
     let texts = |name: &str| {
         let list = value(name).and_then(Value::as_array).into_iter().flatten();
-        list.filter_map(|own| own.as_str().map(super::redact::line)).collect::<Vec<String>>()
+        list.filter_map(|own| own.as_str().map(redact::line)).collect::<Vec<String>>()
     };
     // One string before 9.0, a list since.
     let modes: Option<Vec<String>> = match mode {
@@ -211,11 +212,11 @@ pub(crate) fn options(asked: &str, answer: &Answer, version: Option<&str>, secre
         mode: modes,
         keep_host_header: on("keep_host_header"),
         listen_port: value("listen_port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok()),
-        view_filter: text("view_filter"),
+        view_filter: text("view_filter").map(|filter| redact::line(&filter)),
         intercept_active: on("intercept_active"),
         ssl_insecure: on("ssl_insecure"),
         connection_strategy: text("connection_strategy").unwrap_or_default(),
-        intercept: text("intercept").filter(|filter| !filter.is_empty()).map(|filter| super::redact::line(&filter)),
+        intercept: text("intercept").filter(|filter| !filter.is_empty()).map(|filter| redact::line(&filter)),
         ignore_hosts: texts("ignore_hosts"),
         allow_hosts: texts("allow_hosts"),
         block_global: on("block_global"),
@@ -264,7 +265,7 @@ pub(crate) fn servers(asked: &str, answer: &Answer) -> Known<Vec<ModeServer>> {
         .map(|server| ModeServer {
             full_spec: text::mode_without_user_info(&server.full_spec),
             is_running: server.is_running,
-            last_exception: server.last_exception.map(|text| super::redact::line(&text)),
+            last_exception: server.last_exception.map(|text| redact::line(&text)),
             listen_addrs: server.listen_addrs.iter().filter_map(address).collect(),
         })
         .collect())
@@ -286,7 +287,7 @@ fn decisive_events(events: &[Event]) -> Vec<String> {
         .map(|event| event.message.as_str())
         .filter(|text| is_decisive(text))
         .take(MOST_EVENTS)
-        .map(|text| super::redact::line(text.trim()))
+        .map(|text| redact::line(text.trim()))
         .collect();
     lines.reverse();
     lines
@@ -324,8 +325,10 @@ fn read<T: serde::de::DeserializeOwned>(asked: &str, answer: &Answer, what: &str
     if answer.status != 200 {
         return Err(Missing::failed(asked, Kind::Status(answer.status), format!("HTTP {}", answer.status)));
     }
-    serde_json::from_slice(&answer.body)
-        .map_err(|error| Missing::failed(asked, Kind::Garbage, format!("what came back is not {what}: {error}")))
+    serde_json::from_slice(&answer.body).map_err(|error| {
+        let why = format!("what came back is not {what}: {}", redact::json_error(&error));
+        Missing::failed(asked, Kind::Garbage, why)
+    })
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,7 @@
 //! What is taken out of text before it becomes a fact, so that no recording, report or log can hold it.
 
+use caddy_doctor_checks::model::text::{self, LEFT_OUT};
+
 /// Lines of a log that say why a program ended.
 const DECISIVE: &[&str] = &[
     "requires a tty",
@@ -53,12 +55,12 @@ pub(crate) fn proxy(value: &str) -> String {
 }
 
 const LONGEST: usize = 400;
-const LEFT_OUT: &str = "<left out>";
 
 /// What the name of a value must contain for the value to be a secret, in lower case.
 const SECRET: &[&str] = &[
     "token",
     "passw",
+    "passphrase",
     "secret",
     "apikey",
     "api_key",
@@ -70,24 +72,32 @@ const SECRET: &[&str] = &[
 ];
 /// What makes a secret of all that follows in the line.
 const SECRET_TO_THE_END: &[&str] = &["authorization", "cookie"];
+/// Words that are the name of a secret where they stand for themselves: `api.key=...`, `"X-Auth": "..."`, not `monkey=...`. Many a
+/// message has them before a colon, so there they count only in quotes.
+const SECRET_WORDS: &[&str] = &["auth", "key", "jwt", "pass", "pwd", "session", "sessionid", "sid", "sig", "signature"];
 
-/// A line that may be about a request: [`line`], also without the queries of addresses and paths.
+/// A line that may be about a request: [`line`], also without any query of an address or a path.
 pub(crate) fn request_line(text: &str) -> String {
+    line(&without_queries(beginning(text), |_| true))
+}
+
+/// Cuts off the queries of addresses and paths that are `secret`.
+fn without_queries(text: &str, secret: impl Fn(&str) -> bool) -> String {
     let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ')' | '>' | ']' | '}');
     let mut shown = String::new();
-    let mut rest = beginning(text);
+    let mut rest = text;
     while let Some((before, after)) = rest.split_once('?') {
         shown.push_str(before);
         shown.push('?');
         let query = after.find(ends).unwrap_or(after.len());
-        if query > 0 && !before.is_empty() && !before.ends_with(char::is_whitespace) {
+        if query > 0 && !before.is_empty() && !before.ends_with(char::is_whitespace) && secret(&after[..query]) {
             shown.push_str(LEFT_OUT);
             rest = &after[query..];
         } else {
             rest = after;
         }
     }
-    line(&(shown + rest))
+    shown + rest
 }
 
 /// More would not be shown, and looking through megabytes takes long.
@@ -116,14 +126,17 @@ pub(crate) fn plain(text: &str) -> String {
 
 /// One line without values that look like secrets, and not longer than is read.
 pub(crate) fn line(text: &str) -> String {
-    let text = without_tokens(&without_user_info(&plain(beginning(text))));
+    let text = without_user_info(&plain(beginning(text)));
+    let text = without_queries(&without_tokens(&without_credentials(&text)), |query| query.contains('='));
     let lower = text.to_ascii_lowercase();
     let mut shown = String::new();
     let mut at = 0;
     while let Some((name, to_the_end)) = next_name(&lower, at) {
         let name_end = name.1 + text[name.1..].find(|c: char| !is_name(c)).unwrap_or(text.len() - name.1);
         let dashed = text[..name.0].ends_with('-');
-        let Some(value) = value_start(&text[name_end..], dashed).map(|offset| name_end + offset) else {
+        let word = SECRET_WORDS.contains(&&lower[name.0..name.1]);
+        let value = value_start(&text[name_end..], dashed).filter(|_| !word || assigns(&text[name_end..]));
+        let Some(value) = value.map(|offset| name_end + offset) else {
             shown.push_str(&text[at..name_end]);
             at = name_end;
             continue;
@@ -176,12 +189,28 @@ fn next_name(lower: &str, at: usize) -> Option<((usize, usize), bool)> {
             names.iter().filter_map(|name| lower[at..].find(name).map(|start| (at + start, at + start + name.len())));
         found.min()
     };
-    match (find(SECRET), find(SECRET_TO_THE_END)) {
+    let parts_words = |c: char| !c.is_ascii_alphanumeric();
+    let is_word = |start: usize, end: usize| {
+        (start == 0 || lower[..start].ends_with(parts_words))
+            && (end == lower.len() || lower[end..].starts_with(parts_words))
+    };
+    let words = SECRET_WORDS.iter().filter_map(|name| {
+        let mut found = lower[at..].match_indices(name).map(|(start, _)| (at + start, at + start + name.len()));
+        found.find(|(start, end)| is_word(*start, *end))
+    });
+    let secret = find(SECRET).into_iter().chain(words).min();
+    match (secret, find(SECRET_TO_THE_END)) {
         (Some(a), Some(b)) if b < a => Some((b, true)),
         (Some(a), _) => Some((a, false)),
         (None, Some(b)) => Some((b, true)),
         (None, None) => None,
     }
+}
+
+/// Whether what follows a name gives it a value as a program would: `=`, or `:` behind a quote.
+fn assigns(after: &str) -> bool {
+    let sign = after.trim_start_matches(|c: char| c == '"' || c == '\'' || c == '\\' || c.is_whitespace());
+    sign.starts_with('=') || sign.starts_with(':') && after.starts_with(['"', '\'', '\\'])
 }
 
 fn is_name(c: char) -> bool {
@@ -202,21 +231,27 @@ fn value_start(after: &str, dashed: bool) -> Option<usize> {
     Some(rest + value)
 }
 
+/// A value in quotes ends at the next one.
 fn value_end(text: &str, start: usize) -> usize {
+    let quote = text[..start].chars().next_back().filter(|c| matches!(c, '"' | '\''));
+    if let Some(end) = quote.and_then(|quote| text[start..].find(quote)) {
+        return start + end;
+    }
     let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '&' | ';' | '}' | ']');
     start + text[start..].find(ends).unwrap_or(text.len() - start)
 }
 
-/// Drops what stands before `@` in the address of every URL.
-fn without_user_info(text: &str) -> String {
+/// Drops what stands before `@` in every URL.
+fn without_user_info(line: &str) -> String {
     let mut shown = String::new();
-    let mut rest = text;
+    let mut rest = line;
     while let Some((before, after)) = rest.split_once("://") {
         shown.push_str(before);
         shown.push_str("://");
-        let authority =
-            after.find(|c: char| c == '/' || c == '?' || c.is_whitespace() || c == '"').unwrap_or(after.len());
-        rest = match after[..authority].rfind('@') {
+        let url = &after[..after.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(after.len())];
+        // Another one may follow in the same word.
+        let url = &url[..url.find("://").unwrap_or(url.len())];
+        rest = match text::user_info_end(url) {
             Some(at) => {
                 shown.push_str(LEFT_OUT);
                 &after[at..]
@@ -225,6 +260,46 @@ fn without_user_info(text: &str) -> String {
         };
     }
     shown + rest
+}
+
+/// Drops `user:password` before `@` where there is no scheme, and behind the options that take it (`curl -u`).
+fn without_credentials(line: &str) -> String {
+    let mut shown = String::new();
+    let mut is_value = false;
+    for piece in line.split_inclusive(char::is_whitespace) {
+        let word = piece.trim_end();
+        let colon = word.find(':').unwrap_or(0);
+        let start = word[..colon].rfind(['"', '\'', '=', ',', '(', '[', '<']).map_or(0, |at| at + 1);
+        let secret = match word.rfind('@') {
+            _ if word.contains("://") || colon == 0 => None,
+            _ if is_value => Some(word.len()),
+            // `image:tag@sha256:...`, and `reverse:host:port@listen_port`.
+            Some(at) if !word[at + 1..].starts_with("sha256:") => {
+                let password = word[start..at].rsplit_once(':').map_or("", |(_, password)| password);
+                (!password.chars().all(|c| c.is_ascii_digit())).then_some(at)
+            }
+            _ => None,
+        };
+        match secret {
+            Some(end) => shown.push_str(&format!("{}{LEFT_OUT}{}", &word[..start], &piece[end..])),
+            None => shown.push_str(piece),
+        }
+        is_value = matches!(word.trim_start_matches(['"', '\'']), "-u" | "-U" | "--user" | "--proxy-user");
+    }
+    shown
+}
+
+/// What is wrong with a JSON text, without the value that serde quotes of it.
+pub(crate) fn json_error(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    for start in ["invalid type: ", "invalid value: ", "unknown variant ", "unknown field "] {
+        if let Some(rest) = said.strip_prefix(start) {
+            let expected = rest.rfind(", expected").map_or("", |at| &rest[at..]);
+            let kind = rest.split([' ', ',']).next().filter(|kind| !kind.starts_with('`')).unwrap_or("another");
+            return format!("{start}{kind}{expected}");
+        }
+    }
+    line(&said)
 }
 
 #[cfg(test)]
@@ -250,6 +325,16 @@ mod tests {
             ("sent Bearer CANARY-0 to x", "to x"),
             ("key eyJCANARY.CANARY.CANARY, next", "next"),
             (r"key: -----BEGIN PRIVATE KEY-----\nCANARY", "key"),
+            ("GET /a?x=CANARY&y=CANARY HTTP/1.1", "HTTP/1.1"),
+            (r#"password="a CANARY b" next"#, "next"),
+            (r#"{"auth":"CANARY","port":80}"#, "80"),
+            ("session=CANARY; port=80", "port=80"),
+            ("db.pass=CANARY next", "next"),
+            ("X-Api-Key: CANARY next", "next"),
+            ("postgres://app:a/CANARY@db:5432/app failed", "@db:5432/app failed"),
+            ("dial app:CANARY@db:5432 failed", "@db:5432 failed"),
+            ("upstream_auth=app:CANARY@db", "upstream_auth"),
+            ("+ curl -u app:CANARY http://b:1/", "http://b:1/"),
         ] {
             let shown = line(text);
             assert!(!shown.contains("CANARY") && shown.contains(kept), "{shown}");
@@ -261,6 +346,9 @@ mod tests {
         for text in [
             "a bad token was given",
             "Basic authentication failed",
+            "unrecognized key: tls, monkey=1, keys=2",
+            "caddy:2@sha256:abc of http://h:1/@scope is reverse:h:1@9000",
+            "GET /a?doctor-probe HTTP/1.1",
             "Error: adapting config using caddyfile: Caddyfile:2",
             "schön",
         ] {
@@ -294,6 +382,18 @@ mod tests {
         assert_eq!(telling_lines(output), "HTTPError: HTTP Error 403: Forbidden");
         assert_eq!(telling_lines("\none\ntwo\nthree\nfour"), "one\ntwo\nthree");
         assert_eq!(telling_lines(""), "");
+    }
+
+    #[test]
+    fn a_json_error_quotes_no_value() {
+        let error = |json: &str| {
+            json_error(&serde_json::from_str::<std::collections::BTreeMap<String, u16>>(json).unwrap_err())
+        };
+        assert_eq!(error(r#""CANARY, expected""#), "invalid type: string, expected a map at line 1 column 18");
+        assert_eq!(error(r#"{"a":"CANARY"}"#), "invalid type: string, expected u16 at line 1 column 13");
+        assert_eq!(error("x"), "expected value at line 1 column 1");
+        let error = serde_json::from_str::<caddy_doctor_checks::model::Place>(r#""CANARY""#).unwrap_err();
+        assert!(!json_error(&error).contains("CANARY"), "{}", json_error(&error));
     }
 
     #[test]

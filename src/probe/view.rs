@@ -24,7 +24,7 @@ use super::{
     http, log,
     names::{self, Files},
     namespace::Namespace,
-    reach,
+    reach, redact,
 };
 
 /// What is to be seen from a place.
@@ -168,7 +168,7 @@ impl Looker<'_> {
             Missing::failed(
                 format!("docker exec {} sh", container.name),
                 Kind::Unsupported,
-                format!("it printed: {first}"),
+                format!("it printed: {}", redact::line(first)),
             )
         })?;
         let from = reach::from(Way::Exec, &container.name);
@@ -256,7 +256,7 @@ fn read_output(output: &str, wish: &Wish) -> Option<View> {
                     ["accepted"] => ConnectionAnswer::Accepted,
                     ["refused"] => ConnectionAnswer::Refused,
                     ["timed", "out"] => ConnectionAnswer::TimedOut,
-                    ["failed", why @ ..] => ConnectionAnswer::Failed(why.join(" ")),
+                    ["failed", why @ ..] => ConnectionAnswer::Failed(redact::line(&why.join(" "))),
                     _ => continue,
                 };
                 view.connections.push(ConnectionSeen {
