@@ -334,7 +334,11 @@ fn target(text: &str) -> Result<Target, String> {
 /// A name or an address. What may be a password in it is not taken in: no API of this setup asks for one there.
 #[expect(clippy::unnecessary_wraps, reason = "clap's signature")]
 fn reference(text: &str) -> Result<String, String> {
-    Ok(text::without_user_info(text))
+    Ok(match text.rsplit_once('@') {
+        // No container has that sign in its name.
+        Some((_, address)) if !text.contains("://") => address.to_owned(),
+        _ => text::without_user_info(text),
+    })
 }
 
 /// An id that exists.

@@ -8,7 +8,8 @@ use caddy_doctor_checks::model::{
     caddy::Caddies,
     docker::{Containers, EngineSeen, Images, Program},
     facts::{Asked, Kind, SCHEMA},
-    host::{Host, Listener, Process, RouteSeen},
+    host::{Host, Listener, Process, ProcessProgram, RouteSeen},
+    left_out::LeftOut,
     mitmproxy::Mitmproxies,
     names::Meaning,
     path::{self, HopKind},
@@ -68,7 +69,7 @@ pub(crate) async fn gather(request: Request) -> Facts {
 
     let engine = async {
         let (mut seen, engined) = docker::engine(deadline).await;
-        let (containers, networks, info) = match &engined {
+        let (all, networks, info) = match &engined {
             Some(engined) if wants_parts => tokio::join!(engined.containers(), engined.networks(), engined.info()),
             Some(_) => (Err(Missing::NotAsked), Err(Missing::NotAsked), Err(Missing::NotAsked)),
             None => (no_engine(&seen), no_engine(&seen), Err(Missing::NotAsked)),
@@ -76,9 +77,12 @@ pub(crate) async fn gather(request: Request) -> Facts {
         if let Ok(engine) = &mut seen.answer {
             engine.info = Some(info);
         }
-        (seen, engined, containers, networks)
+        let mut left_out = Vec::new();
+        let containers = all.map(|all| kept(all, &mut left_out));
+        let networks = networks.map(|all| kept(all, &mut left_out));
+        (seen, engined, containers, networks, left_out)
     };
-    let ((seen, engined, containers, networks), listeners, processes, routes) = tokio::join!(
+    let ((seen, engined, containers, networks, left_out), listeners, processes, routes) = tokio::join!(
         engine,
         blocking(deadline, "the listeners of this machine", ports::listeners),
         blocking(deadline, "the processes of this machine", process::processes),
@@ -107,6 +111,7 @@ pub(crate) async fn gather(request: Request) -> Facts {
             let password = request.secrets.web_password.is_some();
             Background { options, password, logs: Vec::new() }
         }),
+        left_out,
     };
     if wants_parts {
         ask_parts(&mut facts, &here, engined.as_ref(), deadline, &request.secrets).await;
@@ -117,8 +122,20 @@ pub(crate) async fn gather(request: Request) -> Facts {
             facts.probed = probed::probe(&looker, &facts, &request.secrets).await;
         }
     }
+    for left_out in &facts.left_out {
+        log::detail(|| {
+            let count = left_out.count.map(|count| format!(" ({count})")).unwrap_or_default();
+            format!("left out of {}: {}{count}", left_out.of, left_out.what)
+        });
+    }
     facts.elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     facts
+}
+
+/// Parts what is kept of an answer from what is not.
+fn kept<T>((kept, others): (T, Vec<LeftOut>), left_out: &mut Vec<LeftOut>) -> T {
+    left_out.extend(others);
+    kept
 }
 
 /// Runs what would hold up everything else on a thread of its own, under the deadline.
@@ -220,13 +237,19 @@ async fn ask_parts(facts: &mut Facts, here: &Place, engined: Option<&Engined>, d
     let ask_images = async {
         match engined {
             Some(engine) => Ok(engine.images(parts.take(2 * MOST_PARTS)).await),
-            None => Ok(Images::default()),
+            None => Ok((Images::default(), Vec::new())),
         }
     };
     let (caddies, mitmproxies, images) = tokio::join!(ask_caddies, ask_mitmproxies, ask_images);
-    facts.images = images;
-    facts.caddies = Ok(Caddies(caddies));
-    facts.mitmproxies = Ok(Mitmproxies(mitmproxies));
+    let left_out = &mut facts.left_out;
+    facts.images = images.map(|images| kept(images, left_out));
+    facts.caddies = Ok(Caddies(caddies.into_iter().map(|seen| kept(seen, left_out)).collect()));
+    facts.mitmproxies = Ok(Mitmproxies(mitmproxies.into_iter().map(|seen| kept(seen, left_out)).collect()));
+    for process in &processes {
+        if let ProcessProgram::Mitmproxy(line) = &process.program {
+            left_out.extend(docker::left_out_of_line(&process.name(), line));
+        }
+    }
 }
 
 /// Looks along the path: what it asks follows from the path as inspect alone gives it.
@@ -259,13 +282,17 @@ async fn look(facts: &mut Facts, here: &Place, engined: Option<&Engined>, deadli
         let told = Paths::containers(Some(&paths), &setup, containers).into_iter().take(2 * MOST_PARTS);
         join_all(told.map(async |own| {
             let speaker = Speaker::of(setup.part(&own.name).map(|part| part.role), own.program.as_ref());
-            Log { of: own.name.clone(), lines: engine.telling_lines(own, speaker).await }
+            let lines = engine.telling_lines(own, speaker).await;
+            let has_others = lines.as_ref().is_ok_and(|(lines, read)| lines.len() < *read);
+            let others =
+                has_others.then(|| LeftOut::uncounted(&format!("container {}", own.name), "other lines of its log"));
+            (Log { of: own.name.clone(), lines: lines.map(|(lines, _)| lines) }, Vec::from_iter(others))
         }))
         .await
     };
     let (views, others, owners, logs) = tokio::join!(views, others, owners, logs);
     if let Some(background) = &mut facts.background {
-        background.logs = logs;
+        background.logs = logs.into_iter().map(|log| kept(log, &mut facts.left_out)).collect();
     }
     facts.views = Ok(Views(views));
     if let (Ok(host), Ok(named)) = (&mut facts.host, owners)

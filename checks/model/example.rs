@@ -135,6 +135,7 @@ pub(crate) fn facts() -> Facts {
         images: Ok(Images::default()),
         probed: Err(crate::model::Missing::NotAsked),
         background: None,
+        left_out: Vec::new(),
     }
 }
 

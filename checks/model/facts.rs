@@ -10,6 +10,7 @@ use crate::model::{
     caddy::Caddies,
     docker::{Containers, EngineSeen, Images, Networks},
     host::Host,
+    left_out::LeftOut,
     mitmproxy::Mitmproxies,
     path,
     probed::Probed,
@@ -48,6 +49,9 @@ pub struct Facts {
     /// For `doctor report`, which alone asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub background: Option<Background>,
+    /// What was in the answers and is not kept; empty in a recording of a doctor that did not tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
 }
 
 /// A recording of an older doctor lacks what that one did not ask for.

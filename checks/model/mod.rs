@@ -10,6 +10,7 @@ pub mod facts;
 pub mod finding;
 pub mod fix;
 pub mod host;
+pub mod left_out;
 pub(crate) mod matchers;
 pub mod mitmproxy;
 pub mod names;

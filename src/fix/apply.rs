@@ -73,7 +73,7 @@ impl<'a> Applier<'a> {
         }
         let (seen, engine) = docker::engine(Deadline::each(WRITE)).await;
         let containers = match &engine {
-            Some(engine) => engine.containers().await.map_err(|missing| format!("{missing}; {LOOK_AGAIN}"))?,
+            Some(engine) => engine.containers().await.map_err(|missing| format!("{missing}; {LOOK_AGAIN}"))?.0,
             None => Containers::default(),
         };
         let named = self.containers_of(action, about);
@@ -195,7 +195,7 @@ impl<'a> Applier<'a> {
         let mut reached = looker.reach(&part, port, &|base| vec![options(base)]).await;
         let answer = reached.answers.swap_remove(0).map_err(|missing| format!("{missing}; {LOOK_AGAIN}"))?;
         let version = answer.server.as_deref().and_then(mitmweb::version);
-        let now = mitmweb::options(&format!("GET /options of {name}"), &answer, version.as_deref(), self.secrets)
+        let (now, _) = mitmweb::options(&format!("GET /options of {name}"), &answer, version.as_deref(), self.secrets)
             .map_err(|missing| format!("{missing}; {LOOK_AGAIN}"))?;
         let mut all = self.facts.mitmproxies.iter().flat_map(|all| &all.0);
         let judged = all.find(|seen| match at {
@@ -530,7 +530,7 @@ async fn new_network(
     own: &[&Container],
 ) -> Result<(), String> {
     // An engine would make a second one of the same name.
-    let networks = engine.networks().await.map_err(|missing| format!("{missing}; {LOOK_AGAIN}"))?;
+    let (networks, _) = engine.networks().await.map_err(|missing| format!("{missing}; {LOOK_AGAIN}"))?;
     if networks.named(network).is_some() {
         return Err(format!("there is a network {network} meanwhile; {LOOK_AGAIN}"));
     }

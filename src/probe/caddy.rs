@@ -1,12 +1,17 @@
 //! Caddy's admin API: its config, read only.
 
+use std::collections::BTreeMap;
+
 use caddy_doctor_checks::model::{
     Known, Missing,
-    caddy::{CaddyConfig, CaddySeen},
+    caddy::{CaddyConfig, CaddySeen, MatcherSet, Route},
     facts::Kind,
+    left_out::LeftOut,
     path::listen_port,
     setup::{Part, PartKind},
 };
+
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     http::{Answer, Question},
@@ -18,8 +23,8 @@ use super::{
 /// Caddy's own default.
 const PORT: u16 = 2019;
 
-/// Asks a Caddy for its config.
-pub(crate) async fn ask(looker: &Looker<'_>, part: &Part) -> CaddySeen {
+/// Asks a Caddy for its config. With it what is not kept of that.
+pub(crate) async fn ask(looker: &Looker<'_>, part: &Part) -> (CaddySeen, Vec<LeftOut>) {
     let container =
         looker.containers.and_then(|all| all.named(&part.name)).filter(|_| part.kind == PartKind::Container);
     let environment = |name: &str| container.and_then(|own| own.detail.as_ref()?.environment(name)).map(str::to_owned);
@@ -42,9 +47,14 @@ pub(crate) async fn ask(looker: &Looker<'_>, part: &Part) -> CaddySeen {
         _ => format!("http://127.0.0.1:{port}"),
     };
     let asked = format!("GET {admin}/config/ of {}", part.name);
-    let config =
-        answers.swap_remove(0).and_then(|answer| read(&asked, &answer)).map_err(|missing| explained(missing, part));
-    CaddySeen {
+    let answer = answers.swap_remove(0);
+    let config = answer.as_ref().map_err(Clone::clone).and_then(|answer| read(&asked, answer));
+    let left_out = match (&answer, &config) {
+        (Ok(answer), Ok(config)) => left_out(&format!("the config of {}", part.name), &answer.body, config),
+        _ => Vec::new(),
+    };
+    let config = config.map_err(|missing| explained(missing, part));
+    let seen = CaddySeen {
         name: part.name.clone(),
         place: part.place.clone(),
         version: environment("CADDY_VERSION").map(|version| version.trim_start_matches('v').to_owned()),
@@ -52,6 +62,79 @@ pub(crate) async fn ask(looker: &Looker<'_>, part: &Part) -> CaddySeen {
         way,
         config,
         published,
+    };
+    (seen, left_out)
+}
+
+/// What a config has beside what is kept of it, by name only.
+#[derive(Deserialize)]
+struct Others {
+    #[serde(default)]
+    apps: Option<BTreeMap<String, IgnoredAny>>,
+    #[serde(default)]
+    logging: Option<IgnoredAny>,
+    #[serde(default)]
+    storage: Option<IgnoredAny>,
+}
+
+fn left_out(of: &str, json: &[u8], config: &CaddyConfig) -> Vec<LeftOut> {
+    let Ok(Some(others)) = serde_json::from_slice::<Option<Others>>(json) else { return Vec::new() };
+    let apps = others.apps.map_or(0, |apps| apps.keys().filter(|name| *name != "http").count());
+    let others = apps + usize::from(others.logging.is_some()) + usize::from(others.storage.is_some());
+    let servers = || config.servers().values();
+    let policies = servers().map(|server| server.tls_policies).sum();
+    let mut counts = Counts::default();
+    for server in servers() {
+        counts.routes(&server.routes);
+        counts.routes(server.errors.iter().flat_map(|errors| &errors.routes));
+        counts.routes(server.named_routes.values());
+    }
+    [
+        LeftOut::counted(of, "parts beside its HTTP servers and its admin API", others),
+        LeftOut::counted(of, "contents of TLS connection policies", policies),
+        LeftOut::counted(of, "values of matchers other than host, path and method", counts.matchers),
+        LeftOut::counted(of, "handlers of which only the name is kept", counts.handlers),
+        (counts.all_handlers > counts.handlers)
+            .then(|| LeftOut::uncounted(of, "what else its handlers have: headers, bodies, queries, certificates")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+#[derive(Default)]
+struct Counts {
+    matchers: usize,
+    handlers: usize,
+    all_handlers: usize,
+}
+
+impl Counts {
+    fn routes<'r>(&mut self, routes: impl IntoIterator<Item = &'r Route>) {
+        for route in routes {
+            route.matches.iter().for_each(|set| self.matchers(set));
+            for handler in &route.handle {
+                let is_read = matches!(
+                    handler.handler.as_str(),
+                    "reverse_proxy"
+                        | "subroute"
+                        | "intercept"
+                        | "headers"
+                        | "rewrite"
+                        | "invoke"
+                        | "static_response"
+                        | "error"
+                );
+                self.all_handlers += 1;
+                self.handlers += usize::from(!is_read);
+                handler.nested().for_each(|(_, routes)| self.routes(routes));
+            }
+        }
+    }
+
+    fn matchers(&mut self, set: &MatcherSet) {
+        self.matchers += set.undecided.len();
+        set.not.iter().flatten().for_each(|set| self.matchers(set));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the engine knows: itself, its containers, its networks; and `docker exec`.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use bollard::{
     Docker,
@@ -21,6 +21,7 @@ use caddy_doctor_checks::model::{
         Images, Network, Networks, OtherEngine, Port, Program, Usage, User,
     },
     facts::Kind,
+    left_out::LeftOut,
     mitmproxy::CommandLine,
     setup, text,
 };
@@ -40,6 +41,20 @@ use super::{
 
 /// Engines with at most this many containers are inspected whole; of larger ones the parts and their neighbours are.
 const MOST_INSPECTED: usize = 32;
+
+/// Labels and options that are kept.
+const ROLE: &str = "doctor.role";
+const COMPOSE: &[&str] = &[
+    "com.docker.compose.project",
+    "com.docker.compose.service",
+    "com.docker.compose.project.working_dir",
+    "com.docker.compose.project.config_files",
+    "com.docker.compose.version",
+];
+const COMPOSE_NETWORK: &str = "com.docker.compose.network";
+const IMAGE_VERSION: &str = "org.opencontainers.image.version";
+const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
+const MTU: &str = "com.docker.network.driver.mtu";
 
 /// A connection to an engine that answered.
 #[derive(Clone, Debug)]
@@ -179,14 +194,18 @@ impl Engined {
         &self.docker
     }
 
-    /// Every container; of those that may matter, everything.
-    pub(crate) async fn containers(&self) -> Known<Containers> {
+    /// Every container; of those that may matter, everything. With it what is not kept of them.
+    pub(crate) async fn containers(&self) -> Known<(Containers, Vec<LeftOut>)> {
         let mut containers = Containers(self.list().await?);
+        let mut left_out = Vec::new();
         let inspected = to_inspect(&containers);
         let answers = join_all(inspected.iter().map(|at| self.inspect(&containers.0[*at]))).await;
         for (at, answer) in inspected.iter().zip(answers) {
             match answer {
-                Ok(answer) => inspected_into(&mut containers.0[*at], &answer),
+                Ok(answer) => {
+                    inspected_into(&mut containers.0[*at], &answer);
+                    left_out.extend(left_out_of(&containers.0[*at], &answer));
+                }
                 Err(missing) => containers.0[*at].not_inspected = Some(missing),
             }
         }
@@ -211,11 +230,18 @@ impl Engined {
             .collect();
         let logs = join_all(ended.iter().map(|at| self.log(&containers.0[*at]))).await;
         for (at, log) in ended.into_iter().zip(logs) {
-            if let Some(detail) = &mut containers.0[at].detail {
-                detail.log = Some(log);
+            let own = &mut containers.0[at];
+            if let (Ok((_, others)), of) = (&log, format!("container {}", own.name)) {
+                left_out.extend(LeftOut::counted(&of, "lines of its log", *others));
+            }
+            if let Some(detail) = &mut own.detail {
+                detail.log = Some(log.map(|(lines, _)| lines));
             }
         }
-        Ok(containers)
+        let only_listed = containers.0.iter().filter(|own| own.detail.is_none()).count();
+        let what = "containers of which only name, image, state, command, ports and networks were looked at";
+        left_out.extend(LeftOut::counted("the engine", what, only_listed));
+        Ok((containers, left_out))
     }
 
     async fn list(&self) -> Known<Vec<Container>> {
@@ -239,12 +265,21 @@ impl Engined {
         self.get(&asked, &format!("/containers/{}/json", container.id), by_bollard).await
     }
 
-    pub(crate) async fn networks(&self) -> Known<Networks> {
+    /// Every network, and what is not kept of them.
+    pub(crate) async fn networks(&self) -> Known<(Networks, Vec<LeftOut>)> {
         let by_bollard = self.docker.list_networks(None::<ListNetworksOptions>);
         let answer: Vec<bollard::models::Network> = self.get("GET /networks", "/networks", by_bollard).await?;
+        let others = |map: &Option<HashMap<String, String>>, kept: &[&str]| {
+            map.iter().flat_map(HashMap::keys).filter(|name| !kept.contains(&name.as_str())).count()
+        };
+        let labels = answer.iter().map(|own| others(&own.labels, &[COMPOSE_NETWORK])).sum();
+        let options = answer.iter().map(|own| others(&own.options, &[BRIDGE_NAME, MTU])).sum();
+        let left_out = [("labels", labels), ("options of their drivers", options)];
+        let left_out = left_out.into_iter().filter_map(|(what, count)| LeftOut::counted("the networks", what, count));
+        let left_out = left_out.collect();
         let mut all: Vec<Network> = answer.into_iter().map(network).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Networks(all))
+        Ok((Networks(all), left_out))
     }
 
     /// What kind of machine it runs on, and which proxies it uses itself.
@@ -265,7 +300,7 @@ impl Engined {
     }
 
     /// The images that these containers run.
-    pub(crate) async fn images(&self, containers: impl Iterator<Item = &Container>) -> Images {
+    pub(crate) async fn images(&self, containers: impl Iterator<Item = &Container>) -> (Images, Vec<LeftOut>) {
         let mut wanted: Vec<(&str, &str)> = containers
             .filter_map(|own| Some((own.detail.as_ref()?.image_id.as_str(), own.image.as_str())))
             .filter(|(id, _)| !id.is_empty())
@@ -276,17 +311,29 @@ impl Engined {
             let asked = format!("GET /images/{name}/json");
             let answer: Known<ImageInspect> =
                 self.get(&asked, &format!("/images/{id}/json"), self.docker.inspect_image(id)).await;
+            let config = answer.as_ref().ok().and_then(|answer| answer.config.as_ref());
+            let labels = config.and_then(|config| config.labels.as_ref());
+            let labels = labels.map_or(0, |labels| labels.keys().filter(|name| *name != IMAGE_VERSION).count());
+            let variables = config.and_then(|config| config.env.as_ref()).map_or(0, Vec::len);
             let image = answer.map(|answer| Image {
                 architecture: answer.architecture.unwrap_or_default(),
                 os: answer.os.unwrap_or_default(),
                 version: answer
                     .config
-                    .and_then(|config| config.labels?.remove("org.opencontainers.image.version"))
+                    .and_then(|config| config.labels?.remove(IMAGE_VERSION))
                     .map(|version| redact::line(&version)),
             });
-            ImageSeen { id: id.to_owned(), image }
+            (ImageSeen { id: id.to_owned(), image }, labels, variables)
         });
-        Images(join_all(each).await)
+        let (mut images, mut all_labels, mut all_variables) = (Vec::new(), 0, 0);
+        for (image, labels, variables) in join_all(each).await {
+            images.push(image);
+            all_labels += labels;
+            all_variables += variables;
+        }
+        let left_out = [("labels", all_labels), ("variables of their environments", all_variables)];
+        let left_out = left_out.into_iter().filter_map(|(what, count)| LeftOut::counted("the images", what, count));
+        (Images(images), left_out.collect())
     }
 
     /// What a container uses now: from its control group on this machine; else from the engine's statistics, which may
@@ -358,16 +405,20 @@ impl Engined {
         })
     }
 
-    /// The lines of its log that may say why it ended, redacted.
-    async fn log(&self, container: &Container) -> Known<Vec<String>> {
+    /// The lines of its log that may say why it ended, redacted, and how many others were read.
+    async fn log(&self, container: &Container) -> Known<(Vec<String>, usize)> {
         let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail("60");
-        Ok(redact::decisive_lines(&self.read_log(container, options).await?))
+        let log = self.read_log(container, options).await?;
+        let kept = redact::decisive_lines(&log);
+        let others = log.lines().count().saturating_sub(kept.len());
+        Ok((kept, others))
     }
 
-    /// The newest lines of its log that matter to an issue report, redacted.
-    pub(crate) async fn telling_lines(&self, container: &Container, speaker: Speaker) -> Known<Vec<String>> {
+    /// The newest lines of its log that matter to an issue report, redacted; and how many were read.
+    pub(crate) async fn telling_lines(&self, container: &Container, speaker: Speaker) -> Known<(Vec<String>, usize)> {
         let options = LogsOptionsBuilder::new().stdout(true).stderr(true).timestamps(true).tail("500");
-        Ok(telling::lines(&self.read_log(container, options).await?, speaker))
+        let log = self.read_log(container, options).await?;
+        Ok((telling::lines(&log, speaker), log.lines().count()))
     }
 
     /// The newest part of its log.
@@ -511,15 +562,15 @@ fn listed(summary: ContainerSummary) -> Container {
         network_mode: summary.host_config.and_then(|host| host.network_mode).unwrap_or_default(),
         networks,
         ports,
-        role_label: label("doctor.role"),
-        compose: label("com.docker.compose.project").map(|project| Compose {
+        role_label: label(ROLE),
+        compose: label(COMPOSE[0]).map(|project| Compose {
             project,
-            service: label("com.docker.compose.service").unwrap_or_default(),
-            working_dir: label("com.docker.compose.project.working_dir").unwrap_or_default(),
-            files: label("com.docker.compose.project.config_files")
+            service: label(COMPOSE[1]).unwrap_or_default(),
+            working_dir: label(COMPOSE[2]).unwrap_or_default(),
+            files: label(COMPOSE[3])
                 .map(|files| files.split(',').filter(|file| !file.is_empty()).map(str::to_owned).collect())
                 .unwrap_or_default(),
-            version: label("com.docker.compose.version").unwrap_or_default(),
+            version: label(COMPOSE[4]).unwrap_or_default(),
         }),
         program: program(&[summary.command.unwrap_or_default().as_str()]),
         not_inspected: None,
@@ -647,6 +698,44 @@ fn inspected_into(container: &mut Container, answer: &ContainerInspectResponse) 
     }));
 }
 
+/// What was in an inspect and is not kept.
+fn left_out_of(container: &Container, answer: &ContainerInspectResponse) -> Vec<LeftOut> {
+    let of = format!("container {}", container.name);
+    let detail = container.detail.as_deref();
+    let config = answer.config.as_ref();
+    let variables = config.and_then(|config| config.env.as_ref()).map_or(0, Vec::len);
+    let labels = config.and_then(|config| config.labels.as_ref());
+    let is_kept = |name: &str| name == ROLE || COMPOSE.contains(&name);
+    let words = usize::from(answer.path.is_some()) + answer.args.as_ref().map_or(0, Vec::len);
+    let checks = answer.state.as_ref().and_then(|state| state.health.as_ref()?.log.as_ref()).into_iter().flatten();
+    let printed: usize = checks.filter_map(|check| check.output.as_ref()).map(|output| output.lines().count()).sum();
+    let shown = detail.and_then(|detail| detail.health.as_ref()).map_or(0, |health| health.output.lines().count());
+    let check = config.and_then(|config| config.healthcheck.as_ref()?.test.as_ref());
+    let log_options = answer.host_config.as_ref().and_then(|host| host.log_config.as_ref()?.config.as_ref());
+
+    let mut left_out = Vec::new();
+    let mut add = |what: &str, count: usize| left_out.extend(LeftOut::counted(&of, what, count));
+    add("variables of its environment", variables.saturating_sub(detail.map_or(0, |detail| detail.environment.len())));
+    add("labels", labels.map_or(0, |labels| labels.keys().filter(|name| !is_kept(name)).count()));
+    if !matches!(container.program, Some(Program::Mitmproxy(_))) {
+        add("words of its command line", words);
+    }
+    add("words of its health check", check.map_or(0, |words| words.len().saturating_sub(1)));
+    add("lines that its health checks printed", printed.saturating_sub(shown));
+    add("options of its log", log_options.map_or(0, HashMap::len));
+    if let Some(Program::Mitmproxy(line)) = &container.program {
+        left_out.extend(left_out_of_line(&of, line));
+    }
+    left_out
+}
+
+/// What was on mitmproxy's command line and is not kept.
+pub(crate) fn left_out_of_line(of: &str, line: &CommandLine) -> Vec<LeftOut> {
+    let values = LeftOut::counted(of, "values behind --set", line.other_set.len());
+    let unread = line.unread.then(|| LeftOut::uncounted(of, "other options of its command line"));
+    values.into_iter().chain(unread).collect()
+}
+
 /// `--cpu-quota` and `--cpu-period` (100 ms unless given) in billionths of a processor.
 fn of_quota(host: &bollard::models::HostConfig) -> Option<i64> {
     let quota = host.cpu_quota.filter(|quota| *quota > 0)?;
@@ -691,7 +780,7 @@ fn wanted_ports(bindings: Option<&PortMap>, exposed: Option<&[String]>, actual: 
 fn network(network: bollard::models::Network) -> Network {
     let id = network.id.unwrap_or_default();
     let driver = network.driver.unwrap_or_default();
-    let named = network.options.as_ref().and_then(|options| options.get("com.docker.network.bridge.name")).cloned();
+    let named = network.options.as_ref().and_then(|options| options.get(BRIDGE_NAME)).cloned();
     let interface = match (driver.as_str(), named) {
         ("bridge", Some(name)) => name,
         ("bridge", None) => format!("br-{}", id.get(..12).unwrap_or(&id)),
@@ -700,17 +789,13 @@ fn network(network: bollard::models::Network) -> Network {
     let configs = network.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
     Network {
         gateways: configs.iter().filter_map(|config| config.gateway.as_deref()?.parse().ok()).collect(),
-        compose_name: network.labels.and_then(|labels| labels.get("com.docker.compose.network").cloned()),
+        compose_name: network.labels.and_then(|labels| labels.get(COMPOSE_NETWORK).cloned()),
         name: network.name.unwrap_or_default(),
         id,
         driver,
         interface,
         subnets: configs.iter().filter_map(|config| config.subnet.clone()).collect(),
-        mtu: network
-            .options
-            .as_ref()
-            .and_then(|options| options.get("com.docker.network.driver.mtu"))
-            .and_then(|mtu| mtu.parse().ok()),
+        mtu: network.options.as_ref().and_then(|options| options.get(MTU)).and_then(|mtu| mtu.parse().ok()),
     }
 }
 

@@ -7,6 +7,7 @@ use caddy_doctor_checks::model::{
     docker::Program,
     facts::Kind,
     host::ProcessProgram,
+    left_out::LeftOut,
     mitmproxy::{CommandLine, Interface, MitmproxySeen, ModeServer, Options},
     setup::{Part, PartKind},
     text,
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::gather::Secrets;
 
-/// Asks a mitmproxy what it does.
+/// Asks a mitmproxy what it does. With it what is not kept of its answers.
 pub(crate) async fn ask(
     looker: &Looker<'_>,
     part: &Part,
@@ -30,7 +31,8 @@ pub(crate) async fn ask(
     secrets: &Secrets,
     probes: bool,
     complains: bool,
-) -> MitmproxySeen {
+) -> (MitmproxySeen, Vec<LeftOut>) {
+    let mut left_out = Vec::new();
     let port = command_line.web_port();
     let mut seen = MitmproxySeen {
         name: part.name.clone(),
@@ -63,7 +65,7 @@ pub(crate) async fn ask(
         let why = format!("{} has no API", seen.command_line.interface.name());
         let missing = Missing::failed(format!("asking {}", part.name), Kind::Unsupported, why);
         (seen.options, seen.flows) = (Err(missing.clone()), Err(missing));
-        return seen;
+        return (seen, left_out);
     }
     let questions = |base: &str| questions(base, secrets);
     let published = looker.as_published(part, port, "/");
@@ -76,7 +78,12 @@ pub(crate) async fn ask(
         seen.version = answer.server.as_deref().and_then(version);
     }
     let asked = |path: &str| format!("{path} of {}", part.name);
-    seen.options = first.and_then(|answer| options(&asked("GET /options"), &answer, seen.version.as_deref(), secrets));
+    let options = first.and_then(|answer| options(&asked("GET /options"), &answer, seen.version.as_deref(), secrets));
+    let of = format!("mitmweb of {}", part.name);
+    if let Ok((_, others)) = &options {
+        left_out.extend(LeftOut::counted(&of, "values of options", *others));
+    }
+    seen.options = options.map(|(options, _)| options);
     match &seen.options {
         Ok(_) => {
             let state = answers.next().unwrap_or(Err(Missing::NotAsked));
@@ -93,17 +100,31 @@ pub(crate) async fn ask(
                 let all = |events: &Vec<Event>| telling::events(events.iter().map(|own| (&*own.level, &*own.message)));
                 seen.complaints = Some(events.as_ref().map(all).map_err(Clone::clone));
             }
-            seen.events = Some(events.map(|events| decisive_events(&events)));
+            seen.events = Some(events.map(|events| {
+                let decisive = decisive_events(&events);
+                let others = events.len() - decisive.len();
+                left_out.extend(match complains {
+                    // Of what is kept twice, and of equal ones that are counted, there is no telling how many are left.
+                    true if others > 0 => Some(LeftOut::uncounted(&of, "events")),
+                    true => None,
+                    false => LeftOut::counted(&of, "events", others),
+                });
+                decisive
+            }));
             let intercepts = seen.options.as_ref().is_ok_and(|options| options.intercept_active);
             if intercepts && seen.flows.as_ref().is_ok_and(|count| *count <= MOST_LOADED) {
                 let reached = looker.reach(part, port, &|base| vec![get(base, "/flows", secrets)]).await;
                 let flows = reached.answers.into_iter().next().unwrap_or(Err(Missing::NotAsked));
-                seen.held = Some(flows.and_then(|answer| held(&asked("GET /flows"), &answer)));
+                let flows = flows.and_then(|answer| flows_of(&asked("GET /flows"), &answer));
+                let what = "flows, of which only whether each is held was read";
+                left_out.extend(flows.iter().filter_map(|flows| LeftOut::counted(&of, what, flows.len())));
+                let held = |flows: Vec<Flow>| flows.iter().filter(|flow| flow.intercepted).count() as u64;
+                seen.held = Some(flows.map(held));
             }
         }
         Err(missing) => seen.flows = Err(missing.clone()),
     }
-    seen
+    (seen, left_out)
 }
 
 /// More flows than this are not loaded: mitmproxy reads every body for it, and proxies nothing meanwhile.
@@ -166,7 +187,13 @@ pub(crate) fn version(server: &str) -> Option<String> {
     server.strip_prefix("mitmproxy ").map(str::to_owned)
 }
 
-pub(crate) fn options(asked: &str, answer: &Answer, version: Option<&str>, secrets: &Secrets) -> Known<Options> {
+/// Reads `/options`; and how many of them have a value that is not read.
+pub(crate) fn options(
+    asked: &str,
+    answer: &Answer,
+    version: Option<&str>,
+    secrets: &Secrets,
+) -> Known<(Options, usize)> {
     if answer.status == 403 {
         let why = match (version, secrets.web_password.is_some()) {
             (Some(version), false) => format!(
@@ -182,22 +209,18 @@ pub(crate) fn options(asked: &str, answer: &Answer, version: Option<&str>, secre
     if answer.status != 200 {
         return Err(Missing::failed(asked, Kind::Status(answer.status), format!("HTTP {}", answer.status)));
     }
-    let raw: BTreeMap<String, Value> = serde_json::from_slice(&answer.body).map_err(|error| {
+    let mut raw: BTreeMap<String, Value> = serde_json::from_slice(&answer.body).map_err(|error| {
         let why = format!("what came back is not mitmweb's options: {}", redact::json_error(&error));
         Missing::failed(asked, Kind::Garbage, why)
     })?;
-    let value = |name: &str| raw.get(name)?.as_object()?.get("value");
+    let names = raw.keys().cloned().collect();
+    // What is read is taken out, so that what is left is what was not.
+    let mut value = |name: &str| raw.remove(name)?.as_object_mut()?.remove("value");
     let Some(mode) = value("mode") else {
         return Err(Missing::failed(asked, Kind::Garbage, "what came back is not mitmweb's options: it has no `mode`"));
     };
-    let text = |name: &str| value(name).and_then(Value::as_str).map(str::to_owned);
-    let on = |name: &str| value(name).and_then(Value::as_bool).unwrap_or_default();
-    let texts = |name: &str| {
-        let list = value(name).and_then(Value::as_array).into_iter().flatten();
-        list.filter_map(|own| own.as_str().map(redact::line)).collect::<Vec<String>>()
-    };
     // One string before 9.0, a list since.
-    let modes: Option<Vec<String>> = match mode {
+    let modes: Option<Vec<String>> = match &mode {
         Value::Array(modes) => modes.iter().map(|mode| mode.as_str().map(text::mode_without_user_info)).collect(),
         mode => mode.as_str().map(|mode| vec![text::mode_without_user_info(mode)]),
     };
@@ -208,26 +231,42 @@ pub(crate) fn options(asked: &str, answer: &Answer, version: Option<&str>, secre
             "what came back is not mitmweb's options: `mode` is neither a text nor a list of texts",
         ));
     };
-    Ok(Options {
+    let mut text = |name: &str| value(name).and_then(|own| own.as_str().map(str::to_owned));
+    let (view_filter, intercept) = (text("view_filter"), text("intercept"));
+    let (connection_strategy, web_host) = (text("connection_strategy"), text("web_host"));
+    let (stream_large_bodies, body_size_limit) = (text("stream_large_bodies"), text("body_size_limit"));
+    let proxyauth = text("proxyauth").is_some_and(|value| !value.is_empty());
+    let mut on = |name: &str| value(name).and_then(|own| own.as_bool()).unwrap_or_default();
+    let (keep_host_header, intercept_active, ssl_insecure) =
+        (on("keep_host_header"), on("intercept_active"), on("ssl_insecure"));
+    let (block_global, block_private) = (on("block_global"), on("block_private"));
+    let mut texts = |name: &str| {
+        let list = value(name);
+        let list = list.as_ref().and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(|own| own.as_str().map(redact::host_pattern)).collect::<Vec<String>>()
+    };
+    let (ignore_hosts, allow_hosts) = (texts("ignore_hosts"), texts("allow_hosts"));
+    let options = Options {
         mode: modes,
-        keep_host_header: on("keep_host_header"),
-        listen_port: value("listen_port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok()),
-        view_filter: text("view_filter").map(|filter| redact::line(&filter)),
-        intercept_active: on("intercept_active"),
-        ssl_insecure: on("ssl_insecure"),
-        connection_strategy: text("connection_strategy").unwrap_or_default(),
-        intercept: text("intercept").filter(|filter| !filter.is_empty()).map(|filter| redact::line(&filter)),
-        ignore_hosts: texts("ignore_hosts"),
-        allow_hosts: texts("allow_hosts"),
-        block_global: on("block_global"),
-        block_private: on("block_private"),
-        block_list: value("block_list").and_then(Value::as_array).is_some_and(|list| !list.is_empty()),
-        stream_large_bodies: text("stream_large_bodies"),
-        body_size_limit: text("body_size_limit"),
-        proxyauth: text("proxyauth").is_some_and(|value| !value.is_empty()),
-        web_host: text("web_host").unwrap_or_default(),
-        names: raw.into_keys().collect(),
-    })
+        keep_host_header,
+        listen_port: value("listen_port").and_then(|port| u16::try_from(port.as_u64()?).ok()),
+        view_filter: view_filter.map(|filter| redact::line(&filter)),
+        intercept_active,
+        ssl_insecure,
+        connection_strategy: connection_strategy.unwrap_or_default(),
+        intercept: intercept.filter(|filter| !filter.is_empty()).map(|filter| redact::line(&filter)),
+        ignore_hosts,
+        allow_hosts,
+        block_global,
+        block_private,
+        block_list: value("block_list").is_some_and(|list| list.as_array().is_some_and(|list| !list.is_empty())),
+        stream_large_bodies,
+        body_size_limit,
+        proxyauth,
+        web_host: web_host.unwrap_or_default(),
+        names,
+    };
+    Ok((options, raw.len()))
 }
 
 /// A list up to 10.x, an object since 11.0.
@@ -316,9 +355,8 @@ struct Flow {
     intercepted: bool,
 }
 
-fn held(asked: &str, answer: &Answer) -> Known<u64> {
-    let flows: Vec<Flow> = read(asked, answer, "mitmweb's flows")?;
-    Ok(flows.iter().filter(|flow| flow.intercepted).count() as u64)
+fn flows_of(asked: &str, answer: &Answer) -> Known<Vec<Flow>> {
+    read(asked, answer, "mitmweb's flows")
 }
 
 fn read<T: serde::de::DeserializeOwned>(asked: &str, answer: &Answer, what: &str) -> Known<T> {
@@ -351,7 +389,7 @@ mod tests {
     #[test]
     fn a_mode_is_one_string_before_9_and_a_list_since() {
         for body in [r#"{"mode":{"value":"reverse:http://b:1"}}"#, r#"{"mode":{"value":["reverse:http://b:1"]}}"#] {
-            let options = options("", &answer(200, body), None, &Secrets::default()).unwrap();
+            let (options, _) = options("", &answer(200, body), None, &Secrets::default()).unwrap();
             assert_eq!(options.mode, ["reverse:http://b:1"]);
         }
         assert!(options("", &answer(200, "{}"), None, &Secrets::default()).is_err());

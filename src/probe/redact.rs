@@ -241,6 +241,11 @@ fn value_end(text: &str, start: usize) -> usize {
     start + text[start..].find(ends).unwrap_or(text.len() - start)
 }
 
+/// A pattern of hosts without `user:password@`. It is matched with hosts, so nothing else in it may change: `(?=...)` is no query.
+pub(crate) fn host_pattern(text: &str) -> String {
+    without_credentials(&without_user_info(text))
+}
+
 /// Drops what stands before `@` in every URL.
 fn without_user_info(line: &str) -> String {
     let mut shown = String::new();
@@ -382,6 +387,14 @@ mod tests {
         assert_eq!(telling_lines(output), "HTTPError: HTTP Error 403: Forbidden");
         assert_eq!(telling_lines("\none\ntwo\nthree\nfour"), "one\ntwo\nthree");
         assert_eq!(telling_lines(""), "");
+    }
+
+    #[test]
+    fn a_pattern_of_hosts_still_matches_what_it_did() {
+        for pattern in [r"^(?!api\.example)(?=token=)x:443$", r"example\.com:\d+"] {
+            assert_eq!(host_pattern(pattern), pattern);
+        }
+        assert_eq!(host_pattern("u:CANARY@h"), "<left out>@h");
     }
 
     #[test]

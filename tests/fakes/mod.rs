@@ -260,6 +260,7 @@ struct Shared {
     stop: AtomicBool,
     sent: AtomicU64,
     asked: Mutex<Vec<Request>>,
+    served: Mutex<Vec<u8>>,
 }
 
 enum Wake {
@@ -289,8 +290,13 @@ impl Server {
         wake: Wake,
         accept: impl Fn() -> io::Result<Connection> + Send + 'static,
     ) -> Self {
-        let shared =
-            Arc::new(Shared { routes, stop: AtomicBool::new(false), sent: AtomicU64::new(0), asked: Mutex::default() });
+        let shared = Arc::new(Shared {
+            routes,
+            stop: AtomicBool::new(false),
+            sent: AtomicU64::new(0),
+            asked: Mutex::default(),
+            served: Mutex::default(),
+        });
         let of_thread = Arc::clone(&shared);
         let thread = thread::spawn(move || {
             let mut open: Vec<(Connection, JoinHandle<()>)> = Vec::new();
@@ -313,6 +319,11 @@ impl Server {
     /// How many bytes of bodies it has sent.
     pub(crate) fn sent(&self) -> u64 {
         self.shared.sent.load(Ordering::Relaxed)
+    }
+
+    /// All headers and bodies of the answers that were sent whole so far, and what commands printed.
+    pub(crate) fn served(&self) -> String {
+        String::from_utf8_lossy(&self.shared.served.lock().unwrap()).into_owned()
     }
 
     /// The requests so far, without their queries.
@@ -355,7 +366,13 @@ impl Shared {
         while let Some(request) = Request::read(&mut reader)? {
             self.asked.lock().unwrap().push(request.clone());
             let goes_on = match self.routes.of(&request) {
-                Behaviour::Answer(answer) => answer.write(&mut writer, &self.sent)?,
+                Behaviour::Answer(answer) => {
+                    if let Body::Whole(body) = &answer.body {
+                        let headers = format!("{:?}", answer.headers).into_bytes();
+                        self.served.lock().unwrap().extend([headers.as_slice(), body].concat());
+                    }
+                    answer.write(&mut writer, &self.sent)?
+                }
                 Behaviour::Slow(time, answer) => {
                     // Reading waits as long, and ends at once when the other side or this server goes away.
                     reader.get_ref().set_read_timeout(Some(time))?;
@@ -374,6 +391,7 @@ impl Shared {
                     let output = Command::new(&words[0]).args(&words[1..]).env_clear().envs(variables).output()?.stdout;
                     let head = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
                     let length = u32::try_from(output.len()).unwrap().to_be_bytes();
+                    self.served.lock().unwrap().extend(&output);
                     writer.write_all(&[head, &[1, 0, 0, 0][..], &length, &output].concat())?;
                     false
                 }

@@ -1,0 +1,550 @@
+//! No secret is in anything that the doctor writes: canaries stand in every place where a secret can be, each of its own, so
+//! that a failure names the place and the output. That each was really in an answer that the doctor got is tested as well.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests")]
+
+mod fakes;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use fakes::{Answer, Behaviour, Doctor, Folder, Ran, Running, Server, Setup, id};
+use serde_json::{Value, json};
+
+/// Canaries, each with the name of its place.
+#[derive(Default)]
+struct Canaries(Vec<(String, String)>);
+
+impl Canaries {
+    /// One more, at this place. Nothing in its form tells that it is a secret.
+    fn at(&mut self, place: impl Into<String>) -> String {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let canary = format!("cAnArY{}z", COUNT.fetch_add(1, Ordering::Relaxed));
+        self.0.push((place.into(), canary.clone()));
+        canary
+    }
+
+    /// The places whose canary is in a text.
+    fn seen_in(&self, text: &str) -> Vec<&str> {
+        self.0.iter().filter(|(_, canary)| text.contains(canary)).map(|(place, _)| place.as_str()).collect()
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------- places
+
+/// What a container was given.
+fn give(canaries: &mut Canaries, container: &mut Value) {
+    let name = container["Name"].as_str().unwrap().trim_start_matches('/').to_owned();
+    let mut at = |place: &str| canaries.at(format!("{place} of {name}"));
+    container["Config"]["Env"] = json!([
+        "PATH=/bin",
+        format!("TOKEN={}", at("the variable TOKEN")),
+        format!("HOME_PAGE={}", at("a variable with a harmless name")),
+        format!("CADDY_ADMIN_PASSWORD={}", at("a variable like one that is kept")),
+        format!("HTTP_PROXY=http://u:{}@proxy:1", at("the password in HTTP_PROXY")),
+        format!("https_proxy=u:{}/{}@proxy:1", at("the password in https_proxy"), at("its part behind a slash")),
+    ]);
+    container["Config"]["Labels"] = json!({
+        "note": at("a label"),
+        "traefik.http.middlewares.a.basicauth.users": format!("u:{}", at("a label with a password")),
+        format!("x.{}", at("the name of a label")): "",
+        "com.docker.compose.config-hash": at("a label of compose that is not used"),
+    });
+    container["Config"]["Entrypoint"] = json!(["entry", "--key", at("the entry point")]);
+    container["Config"]["Healthcheck"] =
+        json!({"Test": ["CMD-SHELL", format!("curl -u u:{} http://127.0.0.1/", at("the health check's command"))]});
+    container["HostConfig"]["Binds"] = json!([format!("/x:{}", at("a bind that is no mount"))]);
+    container["GraphDriver"] = json!({"Name": "overlay2", "Data": {"x": at("the graph driver")}});
+}
+
+/// What mitmproxy's command line has.
+fn command_line(canaries: &mut Canaries) -> Vec<String> {
+    let mut at = |place: &str| canaries.at(format!("{place} on mitmproxy's command line"));
+    let mut words: Vec<String> = ["mitmweb", "--mode", "reverse:http://backend:3000", "--set", "keep_host_header=true"]
+        .map(str::to_owned)
+        .to_vec();
+    for (option, value) in [
+        ("--set", format!("web_password={}", at("web_password"))),
+        ("--set", format!("web_password:{}", at("web_password behind a colon"))),
+        ("--set", format!("proxyauth=u:{}", at("proxyauth"))),
+        ("--set", format!("modify_headers=/~q/Authorization/{}", at("modify_headers"))),
+        ("--proxyauth", format!("u:{}", at("--proxyauth"))),
+        ("--upstream-auth", format!("u:{}", at("--upstream-auth"))),
+        ("--certs", format!("/certs/{}.pem", at("--certs"))),
+        ("--cert-passphrase", at("--cert-passphrase")),
+        ("--mode", format!("upstream:http://u:{}@b:1", at("the password of a mode"))),
+        ("--mode", format!("upstream:u:{}@b:1", at("the password of a mode without a scheme"))),
+    ] {
+        words.extend([option.to_owned(), value]);
+    }
+    words
+}
+
+/// A mitmweb in this mode, with secrets in its options, its state and its events.
+fn mitmweb(canaries: &mut Canaries, mode: &str) -> fakes::Routes {
+    let mut at = |place: &str| canaries.at(format!("{place} of mitmweb"));
+    let option = |value: Value| json!({"type": "str", "default": null, "value": value, "help": "", "choices": null});
+    let options = json!({
+        "mode": option(json!([mode])),
+        "keep_host_header": option(json!(true)),
+        "listen_port": option(Value::Null),
+        "view_filter": option(json!(format!("~hq 'Authorization: {}'", at("view_filter")))),
+        "intercept_active": option(json!(false)),
+        "intercept": option(json!(format!("~u token={}", at("intercept")))),
+        "ssl_insecure": option(json!(false)),
+        "ignore_hosts": option(json!([format!("u:{}@h", at("ignore_hosts"))])),
+        "connection_strategy": option(json!("eager")),
+        "web_password": option(json!(at("web_password"))),
+        "proxyauth": option(json!(format!("u:{}", at("proxyauth")))),
+        "upstream_auth": option(json!(at("upstream_auth"))),
+        "modify_headers": option(json!([format!("/x/{}", at("modify_headers"))])),
+        "block_list": option(json!([format!("/~u {}/403", at("block_list"))])),
+    });
+    let state = json!({"version": "10.4.2", "platform": at("the platform"), "contentViews": [at("a view")], "servers": [{
+        "type": "reverse", "description": format!("with {}", at("a description")),
+        "full_spec": mode, "is_running": true, "last_exception": format!("http://u:{}@b:1 is none", at("last_exception")),
+        "listen_addrs": [["0.0.0.0", 8080]],
+    }]});
+    let event = |message: String| json!({"id": 1, "level": "warn", "message": message});
+    let events = json!([
+        event(format!("nothing of interest: secret={}", at("an event"))),
+        event(format!("killed by block_list: GET http://b/?code={}&x=1", at("the query in an event"))),
+        event(format!("error establishing server connection: Authorization: Basic {}", at("a header in an event"))),
+        event(format!("error establishing server connection: Cookie: a=b; c={}", at("a cookie in an event"))),
+        event(format!("Server TLS handshake failed. http://u:a/{}@b:1", at("a password in an event"))),
+    ]);
+    let answer = |value: &Value| Answer::json(value).header("Server", "mitmproxy 10.4.2");
+    fakes::mitmweb("10.4.2", 3).and(
+        fakes::Routes::default()
+            .on("GET /options", answer(&options))
+            .on("GET /state", answer(&state))
+            .on("GET /events", answer(&events)),
+    )
+}
+
+/// A config of Caddy with everything that Caddy knows and that may be a secret.
+fn caddy_config(canaries: &mut Canaries) -> Value {
+    let mut at = |place: &str| canaries.at(format!("{place} in Caddy's config"));
+    let header =
+        |at: &mut dyn FnMut(&str) -> String, name: &str, of: &str| json!({name: [at(&format!("{name} of {of}"))]});
+    json!({
+        "admin": {
+            "identity": {"identifiers": [at("identity")], "issuers": [{"email": at("an issuer's address")}]},
+            "remote": {"access_control": [{"public_keys": [at("remote")]}]},
+            "config": {"load": {"module": "http", "url": format!("http://h/?t={}", at("config.load"))}},
+        },
+        "logging": {"logs": {"default": {"writer": {"output": "net", "address": at("logging")}}}},
+        "storage": {"module": "redis", "password": at("storage")},
+        "apps": {
+            "tls": {
+                "certificates": {"load_pem": [{"certificate": at("a certificate"), "key": at("a TLS key")}]},
+                "automation": {"policies": [{"issuers": [{"module": "acme", "external_account": {"mac_key": at("EAB")},
+                    "challenges": {"dns": {"provider": {"name": "cloudflare", "api_token": at("a DNS provider's token")}}}}]}]},
+            },
+            "layer4": {"servers": {"x": at("another app")}},
+            "http": {"servers": {"srv0": {
+                "listen": [":80"],
+                "tls_connection_policies": [{"certificate_selection": {"any_tag": [at("a TLS policy")]}}],
+                "logs": {"default_logger_name": at("a logger")},
+                "routes": [
+                    {"match": [{"path": ["/never"], "header": header(&mut at, "X-Api-Key", "a matcher"),
+                        "query": {"key": [at("a query matcher")]}, "expression": at("an expression"),
+                        "not": [{"header": header(&mut at, "Authorization", "a matcher inside not")}]}],
+                     "handle": [
+                        {"handler": "vars", "api_key": at("vars"), "name": at("the name in vars"),
+                         "uri": at("the uri in vars"), "upstreams": [{"dial": at("a dial in vars")}], "group": at("a group in vars"),
+                         "routes": [{"group": at("routes in vars")}], "request": {"set": {"Host": [at("a Host in vars")]}}},
+                        {"handler": "map", "defaults": [at("a map")], "mappings": [{"input": at("a map's input")}]},
+                        {"handler": "authentication", "providers": {"http_basic": {"accounts":
+                            [{"username": "a", "password": format!("$2a$14${}", at("a password's hash")), "salt": at("a salt")}]}}},
+                        {"handler": "headers", "request": {"set": header(&mut at, "Authorization", "headers"),
+                            "add": header(&mut at, "X-Api-Key", "headers"), "replace": {"X": [{"replace": at("a replacement")}]}},
+                            "response": {"set": header(&mut at, "Set-Cookie", "headers")}},
+                        {"handler": "rewrite", "uri": format!("/a?key={}", at("a rewrite's query")),
+                         "query": {"set": [{"key": "k", "val": at("a query operation")}]}},
+                        {"handler": "request_body", "set": at("a request's body")},
+                        {"handler": "reverse_proxy",
+                         "upstreams": [{"dial": format!("u:{}@other:80", at("the password in a dial"))},
+                            {"dial": format!("{{env.TARGET:{}}}", at("the default of a placeholder"))}],
+                         "health_checks": {"active": {"uri": format!("/?token={}", at("a health check's query")),
+                            "headers": header(&mut at, "Authorization", "a health check")}},
+                         "transport": {"protocol": "fastcgi", "env": {"PASSWORD": at("the environment of fastcgi")},
+                            "tls": {"client_certificate_key_file": at("a client's key")}}},
+                        {"handler": "static_response", "status_code": 401, "body": at("a body"),
+                         "headers": header(&mut at, "X-Token", "static_response")},
+                     ], "terminal": true},
+                    {"match": [{"host": ["*.example.test"]}], "terminal": true, "handle": [{
+                        "handler": "reverse_proxy", "upstreams": [{"dial": "mitmproxy:8080"}],
+                        "load_balancing": {"selection_policy": {"policy": "cookie", "secret": at("a cookie's secret")}},
+                        "headers": {"request": {"set": {"Authorization": [at("Authorization of a proxy")], "Host":
+                            [format!("{{vars.h:{}}}", at("the default of a Host"))]}}},
+                        "transport": {"protocol": "http", "forward_proxy_url": format!("http://u:{}@p:1", at("a proxy of a proxy"))},
+                    }]},
+                ],
+            }}},
+        },
+    })
+}
+
+/// What the engine tells beside its containers.
+fn engine(canaries: &mut Canaries) -> fakes::Routes {
+    let mut at = |place: &str| canaries.at(format!("{place} of the engine"));
+    let info = json!({"Architecture": "x86_64", "OperatingSystem": "Debian", "Labels": [at("a label")],
+        "HttpProxy": format!("http://u:{}@p:1", at("HTTP_PROXY")), "RegistryConfig": {"x": at("a registry")}});
+    let image = json!({"Architecture": "amd64", "Os": "linux", "Author": at("an image's author"), "Config":
+        {"Env": [format!("A={}", at("an image's variable"))], "Labels": {"x": at("an image's label")},
+         "Cmd": [at("an image's command")]}});
+    let networks = json!([{"Name": "app-net", "Id": "ab".repeat(32), "Driver": "bridge", "Scope": "local",
+        "IPAM": {"Driver": "default", "Options": {"x": at("an option of IPAM")}, "Config": [{"Subnet": "192.0.2.0/24"}]},
+        "Options": {"x": at("an option of a network")}, "Labels": {"x": at("a label of a network")}}]);
+    fakes::Routes::default()
+        .on("GET /info", Answer::json(&info))
+        .on("GET /images/sha256:1/json", Answer::json(&image))
+        .on("GET /networks", Answer::json(&networks))
+}
+
+/// Lines in which a secret can be told, by a name beside it or by its form.
+fn lines(canaries: &mut Canaries, of: &str) -> String {
+    let mut at = |place: &str| canaries.at(format!("{place} {of}"));
+    [
+        format!("Web server listening at http://0.0.0.0:8081/?token={}", at("the token in an address")),
+        format!("GET /x?code={}&state=1 HTTP/1.1 not found", at("a query with a harmless name")),
+        format!("not found: Authorization: Bearer {}", at("a bearer token")),
+        format!("not found: {{\"headers\":{{\"X-Api-Key\":[\"{}\"]}}}}", at("a header in JSON")),
+        format!("postgres://app:{}@db:5432/app not found", at("a password in an address")),
+    ]
+    .join("\n")
+}
+
+// ------------------------------------------------------------------------------------------------------------- setups
+
+/// A setup with canaries in every place, before it is started.
+struct Planted {
+    canaries: Canaries,
+    setup: Setup,
+}
+
+impl Planted {
+    fn new(mode: &str) -> Self {
+        let mut canaries = Canaries::default();
+        let setup = Setup {
+            admin: fakes::admin(&caddy_config(&mut canaries)),
+            mitmweb: mitmweb(&mut canaries, mode),
+            engine: engine(&mut canaries),
+        };
+        Self { canaries, setup }
+    }
+
+    fn on_engine(&mut self, route: &str, behaviour: impl Into<Behaviour>) {
+        self.setup.engine = std::mem::take(&mut self.setup.engine).on(route, behaviour);
+    }
+
+    fn start(self, change: impl FnOnce(&mut Canaries, &mut Vec<Value>)) -> (Canaries, Running) {
+        let Self { mut canaries, setup } = self;
+        let running = setup.start_with(|containers| {
+            let words = command_line(&mut canaries);
+            (containers[1]["Path"], containers[1]["Args"]) = (json!(words[0]), json!(words[1..]));
+            containers[1]["Config"]["Cmd"] = json!(words);
+            containers.iter_mut().for_each(|container| give(&mut canaries, container));
+            change(&mut canaries, containers);
+        });
+        (canaries, running)
+    }
+}
+
+/// In front of a setup, in an environment with secrets of its own.
+fn doctor(running: &Running, canaries: &[(&str, &str)]) -> Doctor {
+    let doctor = Doctor::at(&running.engine).env("DOCTOR_CADDY", "caddy").env("DOCTOR_MITMPROXY", "mitmproxy");
+    canaries.iter().fold(doctor, |doctor, (name, value)| doctor.env(name, *value))
+}
+
+fn end(container: &mut Value) {
+    container["State"]["Status"] = json!("exited");
+    container["State"]["Running"] = json!(false);
+    container["State"]["ExitCode"] = json!(1);
+}
+
+// ------------------------------------------------------------------------------------------------------------ outputs
+
+/// Runs the doctor in every way that writes something, and gives each text with its name.
+fn outputs(doctor: impl Fn() -> Doctor) -> Vec<(String, String)> {
+    let folder = Folder::new();
+    let path = |name: &str| folder.path(name).display().to_string();
+    let mut all = Vec::new();
+    let mut add = |name: &str, ran: Ran| {
+        all.push((format!("standard output of {name}"), ran.stdout));
+        all.push((format!("standard error of {name}"), ran.stderr));
+    };
+    let files = ["short", "json", "markdown", "github", "junit"].map(|format| format!("{format}={}", path(format)));
+    let looked = doctor().args(["-vv", "--record", &path("facts")]).args(files.iter().flat_map(|file| ["-o", file]));
+    add("doctor -vv", looked.env("GITHUB_STEP_SUMMARY", path("summary")).run());
+    add("doctor -v --probe", doctor().args(["-v", "--probe", "--record", &path("facts-probe")]).run());
+    add("doctor fix --dry-run", doctor().args(["fix", "--dry-run", "-vv"]).run());
+    add("doctor fix --format json", doctor().args(["fix", "--format", "json"]).run());
+    add("doctor report", doctor().args(["report", "-vv", "--attach", &path("attached")]).run());
+    add("doctor --replay", Doctor::new().args(["--format", "json", "-vv", "--replay", &path("attached")]).run());
+    for name in folder.names() {
+        let name = name.to_string_lossy().into_owned();
+        all.push((format!("the file {name}"), fs::read_to_string(folder.path(&name)).unwrap()));
+    }
+    for file in ["facts", "facts-probe", "attached", "summary", "markdown", "github", "junit", "short", "json"] {
+        assert!(all.iter().any(|(name, _)| *name == format!("the file {file}")), "{file} was not written");
+    }
+    all
+}
+
+/// What the doctor was told: by the fakes, and by its environment.
+fn told(running: &Running, own: &[(&str, &str)]) -> String {
+    let served = [&running.engine, &running.admin, &running.mitmweb].map(Server::served).concat();
+    own.iter().map(|(_, value)| *value).chain([served.as_str()]).collect()
+}
+
+const REVERSE: &str = "reverse:http://backend:3000";
+
+/// Nothing leaks, each secret was there to leak, and the setup was judged as it is.
+fn assert_kept(canaries: &Canaries, running: &Running, own: &[(&str, &str)], judged: &str) {
+    assert_kept_by(canaries, running, own, &|| doctor(running, own), judged);
+}
+
+fn assert_kept_by(
+    canaries: &Canaries,
+    running: &Running,
+    own: &[(&str, &str)],
+    doctor: &dyn Fn() -> Doctor,
+    judged: &str,
+) {
+    let outputs = outputs(doctor);
+    let leaks: BTreeSet<String> = outputs
+        .iter()
+        .flat_map(|(name, text)| canaries.seen_in(text).into_iter().map(move |place| format!("{place}, in {name}")))
+        .collect();
+    assert!(leaks.is_empty(), "these leaked:\n{}", Vec::from_iter(leaks).join("\n"));
+    let told = told(running, own);
+    let told = canaries.seen_in(&told);
+    let untold: Vec<&String> =
+        canaries.0.iter().map(|(place, _)| place).filter(|place| !told.contains(&place.as_str())).collect();
+    assert!(untold.is_empty(), "the doctor was never told these: {untold:#?}");
+    let (_, report) = &outputs[0];
+    let report = report.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(report.contains(judged), "`{judged}` is not in the report:\n{report}");
+}
+
+// -------------------------------------------------------------------------------------------------------------- tests
+
+#[test]
+fn of_a_setup_that_works() {
+    let mut planted = Planted::new(REVERSE);
+    let password = planted.canaries.at("DOCTOR_WEB_PASSWORD");
+    let proxy = format!("http://u:{}@proxy:1", planted.canaries.at("the doctor's own HTTP_PROXY"));
+    let (canaries, running) = planted.start(|_, _| {});
+    let own =
+        [("DOCTOR_WEB_PASSWORD", password.as_str()), ("HTTP_PROXY", &proxy), ("DOCTOR_SKIP", "backend-reachable")];
+    assert_kept(&canaries, &running, &own, "mitmproxy lists and counts only");
+    assert!(running.mitmweb.requests().iter().any(|request| request.query.contains(&password)), "it was not sent");
+    assert!(!running.mitmweb.asked().contains(&"GET /flows".to_owned()), "no flow may be asked for");
+}
+
+#[test]
+fn of_parts_that_ended_with_a_log() {
+    let mut planted = Planted::new(REVERSE);
+    let of_mitmproxy = lines(&mut planted.canaries, "in mitmproxy's log");
+    let last = format!("Traceback\nrunning with session={}", planted.canaries.at("the last line of the backend's log"));
+    let console = "Error: mitmproxy's console interface requires a tty. Please run mitmproxy in an interactive shell.";
+    planted.on_engine(&log_of("mitmproxy"), fakes::log(&format!("{console}\n{of_mitmproxy}")));
+    planted.on_engine(&log_of("backend"), fakes::log(&last));
+    let mut web = Vec::new();
+    let (mut canaries, running) = planted.start(|canaries, containers| {
+        containers[1]["Path"] = json!("mitmproxy");
+        containers[1]["Config"]["Cmd"][0] = json!("mitmproxy");
+        for (of, container) in [("mitmproxy", 1), ("the backend", 2)] {
+            end(&mut containers[container]);
+            let error = format!("exec: \"x --set web_password={}\"", canaries.at(format!("State.Error of {of}")));
+            containers[container]["State"]["Error"] = json!(error);
+        }
+        web = std::mem::take(&mut canaries.0);
+    });
+    // Nobody asks a mitmweb that does not run.
+    canaries.0 = web.into_iter().filter(|(place, _)| !place.ends_with(" of mitmweb")).collect();
+    assert_kept(&canaries, &running, &[], "docker create --name mitmproxy");
+}
+
+#[test]
+fn of_parts_that_are_not_well() {
+    let mut planted = Planted::new(REVERSE);
+    planted.on_engine(&log_of("caddy"), fakes::log("nothing"));
+    let (canaries, running) = planted.start(|canaries, containers| {
+        for (of, container) in [("caddy", 0), ("mitmproxy", 1)] {
+            let output: Vec<String> =
+                lines(canaries, &format!("in a health check of {of}")).lines().map(str::to_owned).collect();
+            let log: Vec<Value> =
+                output.chunks(3).map(|lines| json!({"ExitCode": 1, "Output": lines.join("\n")})).collect();
+            containers[container]["State"]["Health"] = json!({"Status": "unhealthy", "FailingStreak": 3, "Log": log});
+        }
+    });
+    assert_kept(&canaries, &running, &[], "health check");
+}
+
+#[test]
+fn of_a_mitmproxy_in_another_mode_that_holds_requests() {
+    let mut planted = Planted::new(REVERSE);
+    let password = planted.canaries.at("the password of a mode");
+    let mode = format!("upstream:http://u:{password}@b:1");
+    planted.setup.mitmweb = mitmweb(&mut planted.canaries, &mode);
+    // Whether flows are held is not to be had without them; of each that alone is kept.
+    let mut at = |place: &str| planted.canaries.at(format!("{place} of a flow"));
+    let flows = json!([{"intercepted": true, "request": {"path": format!("/?t={}", at("the query")), "headers":
+        [["Authorization", format!("Bearer {}", at("Authorization"))], ["Cookie", at("a cookie")]]},
+        "error": {"msg": at("the error")}}]);
+    let mitmweb = std::mem::take(&mut planted.setup.mitmweb);
+    let options = json!({
+        "mode": {"value": [mode]}, "intercept": {"value": format!("~hq Cookie: {}", at("the filter"))},
+        "intercept_active": {"value": true},
+    });
+    let answer = |value: &Value| Answer::json(value).header("Server", "mitmproxy 10.4.2");
+    planted.setup.mitmweb = mitmweb.on("GET /options", answer(&options)).on("GET /flows", answer(&flows));
+    planted.canaries.0.retain(|(place, _)| !place.ends_with(" of mitmweb"));
+    let (canaries, running) = planted.start(|_, _| {});
+    assert_kept(&canaries, &running, &[], "mitmproxy holds ");
+}
+
+#[test]
+fn of_a_port_that_is_taken() {
+    let planted = Planted::new(REVERSE);
+    let (mut canaries, running) = planted.start(|canaries, containers| {
+        end(&mut containers[0]);
+        containers[0]["State"]["Status"] = json!("created");
+        let secret = canaries.at("State.Error of caddy");
+        containers[0]["State"]["Error"] = json!(format!(
+            "driver failed programming external connectivity (token: {secret}): Bind for 127.0.0.1:61080 failed: port is already allocated"
+        ));
+    });
+    canaries.0.retain(|(place, _)| !place.ends_with(" in Caddy's config"));
+    assert_kept(&canaries, &running, &[], "61080");
+}
+
+#[test]
+fn of_apis_that_refuse() {
+    for (status, form) in
+        [(403, "X"), (500, "X"), (200, "\"X\""), (200, "{\"apps\":\"X\"}"), (200, "{\"mode\":\"X\"}"), (200, "[\"X\"]")]
+    {
+        let mut planted = Planted::new(REVERSE);
+        planted.canaries.0.retain(|(place, _)| place.ends_with(" of the engine"));
+        let mut body = |of: &str| {
+            form.replace('X', &format!("token={}", planted.canaries.at(format!("an answer of {of}, {status} {form}"))))
+        };
+        let (admin, web, version) = (body("Caddy"), body("mitmweb"), body("a container's inspect"));
+        planted.setup.admin = fakes::Routes::all(Answer::text(status, &admin));
+        planted.setup.mitmweb = fakes::Routes::all(Answer::text(status, &web).header("Server", "mitmproxy 11.1.3"));
+        planted.on_engine(&format!("GET /containers/{}/json", id("backend")), Answer::text(status.max(400), &version));
+        let (mut canaries, running) = planted.start(|_, _| {});
+        canaries.0.retain(|(place, _)| !place.ends_with(" of backend"));
+        assert_kept(&canaries, &running, &[("DOCTOR_WEB_PASSWORD", "wrong")], "could not be looked at");
+    }
+}
+
+#[test]
+fn of_what_commands_in_containers_print() {
+    let mut planted = Planted::new(REVERSE);
+    let printed = format!("sh: password={} is wrong", planted.canaries.at("what a command printed"));
+    for name in ["caddy", "mitmproxy"] {
+        planted.on_engine(&format!("POST /containers/{name}/exec"), Answer::json(&json!({"Id": "e1"})));
+    }
+    let refused = json!({"message": format!("no exec: token={}", planted.canaries.at("why there is no exec"))});
+    planted.on_engine("POST /containers/backend/exec", Answer::json(&refused).with_status(500));
+    planted.on_engine("POST /exec/e1/start", Behaviour::Exec(vec!["/bin/echo".into(), printed], Vec::new()));
+    // Nothing is published, so that exec is the only way.
+    let (mut canaries, running) = planted.start(|_, containers| {
+        containers.iter_mut().for_each(|container| container["HostConfig"]["PortBindings"] = json!({}));
+        containers[2]["Path"] = json!("caddy");
+        containers[2]["Args"] = json!(["run"]);
+    });
+    canaries.0.retain(|(place, _)| !place.ends_with(" of mitmweb") && !place.ends_with(" in Caddy's config"));
+    let doctor = || Doctor::at(&running.engine);
+    assert_kept_by(&canaries, &running, &[], &doctor, "unknown");
+}
+
+#[test]
+fn of_addresses_that_are_given() {
+    let mut planted = Planted::new(REVERSE);
+    let mut user =
+        |of: &str| format!("u:{}/{}", planted.canaries.at(of), planted.canaries.at(format!("{of}, behind a slash")));
+    let (engine, admin, web) = (user("DOCKER_HOST"), user("--caddy"), user("--mitmproxy"));
+    let bare = format!("u:{}", planted.canaries.at("--mitmproxy without a scheme"));
+    let (canaries, running) = planted.start(|_, _| {});
+    let engine = format!("tcp://{engine}@127.0.0.1:{}", running.engine.port);
+    let admin = format!("http://{admin}@127.0.0.1:{}", running.admin.port);
+    let web = format!("http://{web}@127.0.0.1:{}", running.mitmweb.port);
+    let bare = format!("{bare}@127.0.0.1:{}", running.mitmweb.port);
+    let own = [("DOCKER_HOST", engine.as_str()), ("DOCTOR_CADDY", &admin), ("DOCTOR_MITMPROXY", &web)];
+    assert_kept(&canaries, &running, &[own.as_slice(), &[("BARE", &bare)]].concat(), "mitmproxy lists and counts only");
+    let own = [own[0], own[1], ("DOCTOR_MITMPROXY", &bare), ("WEB", &web)];
+    assert_kept(&canaries, &running, &own, "there is no container");
+}
+
+#[test]
+fn of_the_docker_configuration() {
+    let planted = Planted::new(REVERSE);
+    let (mut canaries, running) = planted.start(|_, _| {});
+    let (auth, user) = (canaries.at("a registry's auth"), canaries.at("the endpoint of a context"));
+    let config = json!({"currentContext": "far", "auths": {"r": {"auth": auth}}}).to_string();
+    let endpoint = format!("tcp://u:{user}@127.0.0.1:{}?token={}", running.engine.port, canaries.at("its query"));
+    let meta = json!({"Name": "far", "Endpoints": {"docker": {"Host": endpoint}}}).to_string();
+    let own = [("CONFIG", config.as_str()), ("META", meta.as_str())];
+    let of_context = || {
+        let doctor = doctor(&running, &own).without_env("DOCKER_HOST");
+        doctor.home().file(".docker/config.json", &config);
+        doctor.home().file(".docker/contexts/meta/1/meta.json", &meta);
+        doctor
+    };
+    assert_kept_by(&canaries, &running, &own, &of_context, "mitmproxy lists and counts only");
+}
+
+#[test]
+fn of_a_password_file_and_what_is_no_recording() {
+    let mut planted = Planted::new(REVERSE);
+    let password = planted.canaries.at("--web-password-file");
+    let wrong = Answer::text(403, "").header("Server", "mitmproxy 11.1.3");
+    planted.setup.mitmweb = fakes::Routes::all(wrong);
+    planted.canaries.0.retain(|(place, _)| !place.ends_with(" of mitmweb"));
+    let (canaries, running) = planted.start(|_, _| {});
+    let folder = Folder::new();
+    let file = folder.file("password", &password).display().to_string();
+    let own = [("DOCTOR_WEB_PASSWORD_FILE", file.as_str()), ("PASSWORD", &password)];
+    assert_kept(&canaries, &running, &own, "does not take the password that it was given");
+    assert!(running.mitmweb.requests().iter().any(|request| request.query.contains(&password)), "it was not sent");
+
+    for text in
+        [format!("{password:?}"), json!({"schema": 1, "doctor": 1, "engine": password}).to_string(), password.clone()]
+    {
+        let file = folder.file("facts.json", text);
+        let ran = Doctor::new().args(["--replay", &file.display().to_string()]).run();
+        assert!(ran.code == 2 && !format!("{ran:?}").contains(&password), "{ran:#?}");
+    }
+}
+
+#[test]
+fn of_answers_to_marked_requests() {
+    let mut planted = Planted::new(REVERSE);
+    let mut at = |place: &str| planted.canaries.at(format!("{place} of an answer to a probe"));
+    let answer = Answer::text(302, &at("the body"))
+        .header("Location", &format!("https://u:{}@h/?code={}", at("the password"), at("the query")))
+        .header("Set-Cookie", &at("a cookie"))
+        .header("X-Token", &at("a header"))
+        .header("Via", "1.1 Caddy")
+        .header("Server", "Caddy");
+    let site = Server::start(fakes::Routes::all(answer));
+    let (canaries, running) = planted.start(|_, containers| {
+        containers[0]["HostConfig"]["PortBindings"]["80/tcp"][0]["HostPort"] = json!(site.port.to_string());
+    });
+    let ran = doctor(&running, &[]).args(["--probe", "--format", "json"]).run();
+    assert!(ran.stdout.contains("302"), "{ran:#?}");
+    assert_kept(&canaries, &running, &[("SERVED", &site.served())], "mitmproxy lists and counts only");
+}
+
+/// `GET /containers/ID/logs`
+fn log_of(name: &str) -> String {
+    format!("GET /containers/{}/logs", id(name))
+}
