@@ -3,11 +3,14 @@
 //! Arguments, then facts ([`gather`], all I/O), then the judgement ([`judge`], none), then one of the formats ([`report`]).
 //! Nothing of that changes anything; what does is in [`fix`], and runs for `doctor fix` alone.
 
+mod accept;
 mod cli;
+mod config;
 mod error;
 mod explain;
 mod fix;
 mod gather;
+mod init;
 mod judge;
 mod probe;
 mod recording;
@@ -35,7 +38,7 @@ use crate::{
 const MOST_OF_AN_ERROR: usize = 2_000;
 
 fn main() -> ExitCode {
-    let cli = match Cli::read() {
+    let mut cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => {
             if error.exit_code() == 2
@@ -47,15 +50,22 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    // What the file says of the format counts for its own errors, and those of the run, too.
+    let configured = config::apply(&mut cli);
     let output = match &cli.command {
         None => Some(cli.check.output.clone()),
         Some(Command::Check(check)) => Some(check.output.clone()),
         Some(Command::Fix(fix)) => Some(fix.check.output.clone()),
+        Some(Command::Init(init)) => Some(init.check.output.clone()),
         Some(Command::Demo { output, .. }) => Some(output.clone()),
         Some(_) => None,
     };
     let format = output.as_ref().map_or(Format::Text, |output| output.format);
-    match std::panic::catch_unwind(|| run(cli)) {
+    let ran = match configured {
+        Ok(()) => std::panic::catch_unwind(|| run(cli)),
+        Err(error) => Ok(Err(error)),
+    };
+    match ran {
         Ok(Ok(code)) => ExitCode::from(code),
         // The default message of the panic is on standard error.
         Err(_) => {
@@ -88,6 +98,7 @@ fn run(cli: Cli) -> Result<u8, Error> {
         Some(Command::Check(arguments)) => check(*arguments),
         Some(Command::Fix(arguments)) => fix::fix(&arguments),
         Some(Command::Report(arguments)) => issue(*arguments),
+        Some(Command::Init(arguments)) => init::init(*arguments),
         Some(Command::Demo { name: Some(name), .. }) if name == "list" => {
             print(&recording::demos());
             Ok(0)
@@ -169,6 +180,8 @@ fn facts(arguments: &Check) -> Result<Facts, Error> {
                 asked.expect.clone_from(&arguments.expect);
             }
             asked.project = arguments.project.clone().or(asked.project.take());
+            asked.why.extend(arguments.why.clone());
+            asked.thresholds = arguments.thresholds.clone().unwrap_or_else(|| asked.thresholds.clone());
             facts
         }
         None => look(arguments)?,
@@ -188,8 +201,9 @@ fn look(arguments: &Check) -> Result<Facts, Error> {
             project: arguments.project.clone(),
             folder: folder(),
             expect: arguments.expect.clone(),
+            why: arguments.why.clone(),
+            thresholds: arguments.thresholds.clone().unwrap_or_default(),
             probe: arguments.probe,
-            ..Asked::default()
         },
         secrets: Secrets { web_password: web_password(arguments)? },
         timeout: arguments.timeout,
