@@ -1,5 +1,5 @@
 use crate::model::{
-    Action, Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Role, Setup, Verdict,
+    Action, Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Outlook, Paths, Place, Role, Setup, Verdict,
     docker::{Container, Containers},
     facts::Attempt,
     fix::{self, ApiAt},
@@ -73,7 +73,7 @@ fn run(
                 continue;
             }
             Err(missing) => {
-                verdict.gaps.push(Gap::on(hop, missing.to_string()));
+                verdict.gaps.push(Gap::on(hop, missing.to_string()).may_heal(missing.may_heal(true)));
                 continue;
             }
         };
@@ -256,7 +256,9 @@ impl Case<'_> {
 
     /// What shows of a target that cannot be connected to.
     fn unreachable(&self, connection: &ConnectionSeen, summary: String, answer: &str) -> Finding {
-        let mut finding = self.finding(connection, summary).seen("answer", format!("{answer} ({})", self.view.way));
+        // A backend that is slow to start looks like this.
+        let finding = self.finding(connection, summary).may_heal(true);
+        let mut finding = finding.seen("answer", format!("{answer} ({})", self.view.way));
         let options = self.seen.and_then(|seen| seen.options.as_ref().ok());
         if options.is_some_and(|options| options.connection_strategy != "lazy") {
             finding = finding.seen(
@@ -280,6 +282,10 @@ impl Case<'_> {
             let value =
                 at_port.map(|own| own.map(|own| text::join_port(&own.ip.to_string(), own.port)).collect::<Vec<_>>());
             if let Some(at_port) = value {
+                if !at_port.is_empty() {
+                    // It listens already, at another address.
+                    finding.outlook = Outlook::Stays;
+                }
                 let value = if at_port.is_empty() { "nothing".to_owned() } else { at_port.join(", ") };
                 finding = finding.seen("what listens on that port of the host", value);
             }
@@ -295,6 +301,10 @@ impl Case<'_> {
         finding = finding.seen(format!("{to}'s ports"), ports_of(container));
         match self.other_port(container) {
             Some(port) => {
+                // What an image exposes is a hint only; that the port is the host's decides.
+                if container.ports.iter().any(|own| own.host_port == hop.dial.port) || !container.may_be_starting() {
+                    finding.outlook = Outlook::Stays;
+                }
                 let address = text::join_port(&hop.dial.host, port);
                 let title = format!("aim at {address}, the port that {to} has inside");
                 self.with_target(finding, title, |own| Target { port, ..own })

@@ -1,7 +1,7 @@
 use crate::model::{
     Action, Edit, Evidence, Explains, Finding, Fix, Gap, Part, Place, Role, Setup, Verdict,
     caddy::{Caddies, CaddyConfig, CaddySeen},
-    docker::Containers,
+    docker::{Container, Containers},
     facts::{Attempt, Kind, Missing},
     fix::{self, ApiAt, Change},
     path::listen_port,
@@ -52,14 +52,17 @@ fn run(setup: &Setup, caddies: &Caddies, containers: Result<&Containers, &Missin
                 };
                 verdict.findings.extend(finding);
             }
-            Err(missing) => match refusal(part, seen, missing) {
-                // Beside one that can be read it may be somebody else's.
-                Some(_) if caddies.0.iter().any(|other| other.config.is_ok()) => {
-                    verdict.gaps.push(Gap::about([&part.name], missing.to_string()));
+            Err(missing) => {
+                let container = containers.ok().and_then(|all| all.named(&part.name));
+                let may_heal = missing.may_heal(container.is_none_or(Container::may_be_starting));
+                match refusal(part, seen, missing) {
+                    // Beside one that can be read it may be somebody else's.
+                    Some(finding) if !caddies.0.iter().any(|other| other.config.is_ok()) => {
+                        verdict.findings.push(finding.may_heal(may_heal));
+                    }
+                    _ => verdict.gaps.push(Gap::about([&part.name], missing.to_string()).may_heal(may_heal)),
                 }
-                Some(finding) => verdict.findings.push(finding),
-                None => verdict.gaps.push(Gap::about([&part.name], missing.to_string())),
-            },
+            }
         }
     }
     verdict.summary = "Caddy's admin API answers".to_owned();

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use crate::model::{
     Action, Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Part, Paths, Place, Role, Setup, Verdict,
     caddy::{Caddies, Handler},
-    docker::Containers,
+    docker::{Container, Containers},
     facts::Attempt,
     fix::ApiAt,
     mitmproxy::{Mitmproxies, MitmproxySeen},
@@ -119,6 +119,7 @@ impl Judge<'_> {
                 };
                 let config_path = format!("{}/upstreams/{index}/dial", proxy.at);
                 let finding = Finding::fail(self.parties(), format!("the dial `{dial}` of {caddy} {words}"))
+                    .certain()
                     .seen("every request", "gets a 502 with an empty body")
                     .seen("for", if proxy.hosts.is_empty() { "every Host".to_owned() } else { proxy.hosts.join(", ") });
                 verdict.findings.push(match self.better() {
@@ -216,6 +217,14 @@ impl Judge<'_> {
             ),
         };
         let finding = Finding::fail(self.parties(), summary).on(hop).seen("ports", what);
+        // A config file may give a mitmproxy that has not answered yet another port than its command line tells; never
+        // that of its web interface, nor one that exists on the host only.
+        let finding = match &seen.options {
+            Err(missing) if published.is_none() && port != seen.command_line.web_port() => {
+                finding.may_heal(missing.may_heal(container.is_none_or(Container::may_be_starting)))
+            }
+            _ => finding.certain(),
+        };
         // Only the port is wrong: the host stays as it is, where it is not one that leads over a published port.
         let right = match modes.first() {
             Some(mode) if !hop.is_over_host() => Some(text::join_port(&hop.dial.host, mode.listen_port)),
@@ -233,6 +242,22 @@ impl Judge<'_> {
             Place::Host => format!("{} dials {}, and nothing listens there on this machine", hop.from, hop.dial),
         };
         let mut finding = Finding::fail(self.parties(), summary).on(hop).seen("a connection from there", "was refused");
+        // Somebody may come to listen there: a container that shares this place, or one that publishes the port.
+        let others: Vec<&Container> = self.containers.into_iter().flat_map(|all| &all.0).collect();
+        let shares = |own: &&&Container| {
+            own.name != hop.from && self.containers.is_some_and(|all| all.place_of(own) == hop.place)
+        };
+        finding = match &hop.place {
+            Place::Host => finding
+                .may_heal(hop.dial.port.is_some_and(|port| self.containers.is_some_and(|all| all.may_publish(port)))),
+            Place::Container(_)
+                if others.iter().any(|own| shares(&own) && (own.may_come_up() || own.may_be_starting())) =>
+            {
+                finding.may_heal(true)
+            }
+            Place::Container(_) if self.setup.mitmproxies.is_empty() => finding,
+            Place::Container(_) => finding.certain(),
+        };
         if let (Place::Container(_), Some((container, inside)), Some(port)) = (&hop.place, published, hop.dial.port) {
             let value = format!(
                 "the port {inside} of {} is published as {port} on the host, and on the host only",
@@ -246,6 +271,10 @@ impl Judge<'_> {
     fn refused(&self, hop: &Hop, timed_out: bool, proxies: &[Proxy<'_>]) -> Finding {
         let how = if timed_out { "gives no answer" } else { "refuses the connection" };
         let finding = Finding::fail(self.parties(), format!("{} dials {}, which {how}", hop.from, hop.dial)).on(hop);
+        // A container has no address before it runs, so this one may be that of a mitmproxy.
+        let waits =
+            |part: &Part| self.containers.and_then(|all| all.named(&part.name)).is_some_and(Container::may_come_up);
+        let finding = finding.may_heal(self.setup.mitmproxies.iter().any(waits));
         self.fixed(finding, hop, self.better(), proxies)
     }
 
@@ -262,6 +291,7 @@ impl Judge<'_> {
             ),
         )
         .on(hop)
+        .certain()
         .seen("each request", "ends with `x509: certificate signed by unknown authority` in Caddy's log, and a 502");
         let action = Action::SetCaddy {
             at: self.api(),
@@ -289,6 +319,7 @@ impl Judge<'_> {
                 ),
             )
             .on(hop)
+            .certain()
             .fix(
                 Fix::new(
                     "speak HTTP/1.1 on this hop",

@@ -45,7 +45,10 @@ fn run(setup: &Setup, containers: &Containers, paths: Result<&Paths, &Missing>) 
                 Some(finding) => verdict.findings.push(finding),
                 None => verdict.evidence.push(Evidence::new(&container.name, well(container, detail))),
             },
-            None => verdict.gaps.push(Gap::about([&container.name], not_inspected(container))),
+            None => {
+                let heals = container.not_inspected.as_ref().is_some_and(|missing| missing.may_heal(true));
+                verdict.gaps.push(Gap::about([&container.name], not_inspected(container)).may_heal(heals));
+            }
         }
     }
     verdict.summary = match parts.len() {
@@ -84,7 +87,7 @@ fn judge(containers: &Containers, container: &Container, detail: &Detail) -> Opt
                 .fix(Fix::new(format!("let {name} go on"), Action::Unpause { container: name.clone() })),
         ),
         "created" => Some(created(container, detail)),
-        "removing" => Some(Finding::fail([name], format!("{name} is being removed"))),
+        "removing" => Some(Finding::fail([name], format!("{name} is being removed")).may_heal(true)),
         "restarting" => {
             let mut finding = ended(container, detail);
             finding.summary = format!("{name} starts and ends again and again ({} restarts)", detail.restarts);
@@ -101,7 +104,10 @@ fn start(container: &Container) -> Fix {
 fn created(container: &Container, detail: &Detail) -> Finding {
     let name = &container.name;
     if detail.error.is_empty() {
-        return Finding::fail([name], format!("{name} was created and never started")).fix(start(container));
+        // `up` creates all and starts each when what it depends on is ready.
+        return Finding::fail([name], format!("{name} was created and never started"))
+            .may_heal(container.may_come_up())
+            .fix(start(container));
     }
     let mut finding = Finding::fail([name], format!("{name} could not be started"))
         .seen("the engine said", &detail.error)
@@ -132,10 +138,12 @@ fn ended(container: &Container, detail: &Detail) -> Finding {
     let cause = log.and_then(|lines| lines.iter().find_map(|line| Some((line, cause(line)?))));
     let mut finding = match cause {
         Some((_, cause)) => Finding::fail([name], format!("{name} ended: {}", cause.words)),
+        // It may end again and again until something that it needs is there.
         None => Finding::fail(
             [name],
             format!("{name} does not run: it ended with exit code {}", exit_code(detail.exit_code)),
-        ),
+        )
+        .may_heal(container.may_come_up()),
     };
     finding = finding.seen("exit code", exit_code(detail.exit_code));
     if !detail.error.is_empty() {
@@ -144,7 +152,7 @@ fn ended(container: &Container, detail: &Detail) -> Finding {
     finding = match (&detail.log, cause) {
         (_, Some((line, _))) => finding.seen("log", line),
         // The last line of a program that was stopped says nothing.
-        (Some(Ok(lines)), None) if !lines.is_empty() && was_stopped(detail) => finding,
+        (Some(Ok(lines)), None) if !lines.is_empty() && detail.was_stopped() => finding,
         (Some(Ok(lines)), None) if !lines.is_empty() => finding.seen("log", &lines[lines.len() - 1]),
         (Some(Ok(_)), None) if !detail.tty && matches!(container.program, Some(Program::Mitmproxy(_))) => {
             finding.seen("log", "empty; without a terminal mitmproxy buffers its output and loses it when it is killed")
@@ -156,17 +164,12 @@ fn ended(container: &Container, detail: &Detail) -> Finding {
     match cause.map(|(_, cause)| cause.remedy) {
         Some(Remedy::RunMitmweb) => finding.fix(run_mitmweb(container)),
         Some(Remedy::Text(text)) => finding.fix(Fix::new(text, Action::Manual)),
-        None if was_stopped(detail) => finding.fix(start(container)),
+        None if detail.was_stopped() => finding.fix(start(container)),
         None => finding.fix(Fix::new(
             "read the end of its log",
             Action::Command { command: format!("docker logs --tail 30 {}", shell(name)), apply: Apply::Manual },
         )),
     }
-}
-
-/// Ended from outside, by all that the exit code tells.
-fn was_stopped(detail: &Detail) -> bool {
-    matches!(detail.exit_code, 0 | 137 | 143 | 255)
 }
 
 /// What a line of the log means.
@@ -276,6 +279,7 @@ fn unhealthy(container: &Container, detail: &Detail) -> Option<Finding> {
     if health.status == "starting" && health.failing_streak > 0 {
         return Some(
             Finding::warn([name], format!("{name} runs, and its health check has not passed yet"))
+                .may_heal(true)
                 .seen("its last probe", last_probe(health.exit_code, &health.output)),
         );
     }
@@ -302,7 +306,10 @@ fn unhealthy(container: &Container, detail: &Detail) -> Option<Finding> {
             format!("{name} works and is called unhealthy: mitmweb answers its health check with 403"),
         )
     } else {
-        Finding::fail([name], format!("{name} runs and fails its own health check")).explaining(Explains::Nothing)
+        // The engine goes on asking: what starts slowly passes later.
+        Finding::fail([name], format!("{name} runs and fails its own health check"))
+            .explaining(Explains::Nothing)
+            .may_heal(true)
     };
     finding = finding.seen("its last probe", last_probe(health.exit_code, output));
     if finding.severity == crate::model::Severity::Warn

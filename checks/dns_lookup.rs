@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use crate::model::{
     Action, Asked, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Role, Setup, Verdict,
     caddy::Caddies,
-    docker::{Attachment, Containers, Networks, is_user_defined},
+    docker::{Attachment, Container, Containers, Networks, is_user_defined},
     facts::Attempt,
     fix::{ApiAt, Edit},
     mitmproxy::{Mitmproxies, Mode},
@@ -213,6 +213,10 @@ impl Cases<'_> {
             let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             finding = finding.seen("names that exist there", known);
         }
+        // The name of a container that inspect knows is answered as soon as that runs.
+        if matches!(hop.meaning, Meaning::Container { .. }) {
+            finding = finding.may_heal(true);
+        }
         if let Some(published) = self.published(hop) {
             return finding
                 .seen("why", format!("{name} is a name inside a Docker network; the host does not know it"))
@@ -233,8 +237,20 @@ impl Cases<'_> {
                 let dial = text::join_port(meant, port);
                 finding.fix(self.dial_instead(hop, &dial, &format!("dial {dial}: did you mean {meant}?")))
             }
+            (None, _) => finding
+                .may_heal(self.may_be_made_yet(hop))
+                .fix(Fix::new(format!("dial a name that exists {where_}"), Action::Manual)),
             _ => finding.fix(Fix::new(format!("dial a name that exists {where_}"), Action::Manual)),
         }
+    }
+
+    /// Whether the container of a name that nobody has may not be made yet: the backend of a mitmproxy that has just been
+    /// started itself. What Caddy dials is a mitmproxy, and that there is none is told by `setup-found`.
+    fn may_be_made_yet(&self, hop: &Hop) -> bool {
+        let Place::Container(place) = &hop.place else { return false };
+        hop.kind == HopKind::Target
+            && !hop.dial.host.contains('.')
+            && self.containers.named(place).is_some_and(Container::may_be_starting)
     }
 
     /// Every name that the DNS of this place's networks answers.

@@ -115,7 +115,8 @@ fn no_answer(seen: &EngineSeen, missing: &Missing) -> Finding {
     };
     let mut finding =
         Finding::fail([] as [&str; 0], summary).seen("endpoint", format!("{endpoint} ({})", seen.chosen_by));
-    finding = finding.seen("answer", missing.to_string());
+    // One beside it that answers is the one that was meant, and this one will not start.
+    finding = finding.may_heal(missing.may_heal(true) && seen.others.is_empty()).seen("answer", missing.to_string());
     if missing.kind() == Some(Kind::Denied)
         && let Some(user) = &seen.user
     {

@@ -1,6 +1,6 @@
 use crate::model::{
     Action, Apply, Evidence, Finding, Fix, Gap, Hop, Missing, Path, Paths, Place, Role, Setup, Verdict,
-    docker::Containers,
+    docker::{Container, Containers},
     facts::{Attempt, Kind},
     mitmproxy::{Interface, Mitmproxies, MitmproxySeen},
     path::HopKind,
@@ -94,9 +94,12 @@ fn run(
                 total += count;
                 verdict.evidence.push(Evidence::new(&part.name, flows(*count)));
             }
-            Err(missing) => verdict
-                .gaps
-                .push(Gap::about([&part.name], format!("the flows of {} could not be counted: {missing}", part.name))),
+            Err(missing) => {
+                let reason = format!("the flows of {} could not be counted: {missing}", part.name);
+                let own = containers.ok().and_then(|all| all.named(&part.name));
+                let may_heal = missing.may_heal(own.is_none_or(Container::may_be_starting));
+                verdict.gaps.push(Gap::about([&part.name], reason).may_heal(may_heal));
+            }
         }
     }
     if asked == 0 && verdict.gaps.is_empty() {

@@ -7,6 +7,7 @@ use crate::model::{
     fix::{self, Change},
     host::{Host, Listener},
     names::Meaning,
+    path::HopKind,
     text,
     view::{ConnectionAnswer, NameAnswer, View, Views},
 };
@@ -54,7 +55,9 @@ fn run(
         match views.map(|views| views.from(&hop.place)) {
             Ok(Some(view)) => look(&mut verdict, containers, networks, host.ok(), hop, view),
             Ok(None) => verdict.gaps.push(Gap::on(hop, format!("nothing was seen from inside {}", hop.from))),
-            Err(missing) => verdict.gaps.push(Gap::on(hop, missing.to_string())),
+            Err(missing) => {
+                verdict.gaps.push(Gap::on(hop, missing.to_string()).may_heal(missing.may_heal(true)));
+            }
         }
     }
     verdict.summary = "every container that dials the host reaches it".to_owned();
@@ -93,7 +96,7 @@ fn look(
             let who = who.map(|own| format!(", {}", who_listens(own))).unwrap_or_default();
             verdict.evidence.push(Evidence::new(hop.id(), format!("{at}accepts{who} ({})", view.way)));
         }
-        Some(ConnectionAnswer::Refused) => verdict.findings.push(refused(hop, ip, port, listeners, view)),
+        Some(ConnectionAnswer::Refused) => verdict.findings.push(refused(containers, hop, ip, port, listeners, view)),
         Some(ConnectionAnswer::TimedOut) => {
             verdict.findings.push(timed_out(containers, networks, host, hop, ip, port, view));
         }
@@ -149,7 +152,14 @@ fn unknown_name(containers: &Containers, hop: &Hop, view: &View, server: &str) -
     finding
 }
 
-fn refused(hop: &Hop, ip: Option<IpAddr>, port: u16, listeners: Option<&[Listener]>, view: &View) -> Finding {
+fn refused(
+    containers: &Containers,
+    hop: &Hop,
+    ip: Option<IpAddr>,
+    port: u16,
+    listeners: Option<&[Listener]>,
+    view: &View,
+) -> Finding {
     let (from, gateway) = (&hop.from, ip.map_or_else(|| "the host".to_owned(), |ip| ip.to_string()));
     let at_port: Vec<&Listener> = listeners.unwrap_or_default().iter().filter(|own| own.port == port).collect();
     let reachable = |own: &&&Listener| own.ip.is_unspecified() || Some(own.ip) == ip;
@@ -172,8 +182,12 @@ fn refused(hop: &Hop, ip: Option<IpAddr>, port: u16, listeners: Option<&[Listene
             format!("{what} listens on {} only, so {from} cannot reach it at {gateway}:{port}", own.ip)
         }
     };
+    // A service of the host may come up at any time. What Caddy dials is meant to be a mitmproxy: where one is at another
+    // port already, only a container that would publish this one brings it.
+    let may_come = hop.kind == HopKind::Target || hop.to_mitmproxy || containers.may_publish(port);
     let mut finding = Finding::fail([from.clone(), format!("port {port}")], summary)
         .on(hop)
+        .may_heal(at_port.is_empty() && may_come)
         .seen("dial", hop.dial.to_string())
         .seen("answer", format!("{gateway}:{port} refuses the connection ({})", view.way));
     for own in &at_port {

@@ -139,7 +139,8 @@ fn answers(verdict: &mut Verdict, seen: &MitmproxySeen, own: Option<&Container>)
         )),
         _ => {
             let reason = format!("mitmweb of {name} does not answer at {}: {missing}", seen.web);
-            verdict.gaps.push(Gap::about([name], reason));
+            let may_heal = missing.may_heal(own.is_none_or(Container::may_be_starting));
+            verdict.gaps.push(Gap::about([name], reason).may_heal(may_heal));
         }
     }
 }

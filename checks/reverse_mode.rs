@@ -1,7 +1,7 @@
 use crate::model::{
     Evidence, Finding, Fix, Gap, Hop, Missing, Part, Paths, Place, Role, Setup, Verdict,
     caddy::Caddies,
-    docker::{Containers, Program, is_user_defined},
+    docker::{Container, Containers, Program, is_user_defined},
     facts::Attempt,
     fix::{self, Action},
     mitmproxy::{Mitmproxies, MitmproxySeen, Mode, ModeServer, Target},
@@ -70,7 +70,8 @@ fn run(
                 "in which mode {} is, is not known: no --mode was read from its command line, and {missing}",
                 part.name
             );
-            verdict.gaps.push(Gap::about([&part.name], reason));
+            let starting = containers.named(&part.name).is_none_or(Container::may_be_starting);
+            verdict.gaps.push(Gap::about([&part.name], reason).may_heal(missing.may_heal(starting)));
             continue;
         }
         let paths = paths.unwrap_or(&no_paths);
@@ -178,7 +179,9 @@ impl Case<'_> {
         } else {
             Finding::warn([name], summary)
         }
-        .seen("reason", why);
+        .seen("reason", why)
+        // What failed to listen has an exception; without one it has not tried yet.
+        .may_heal(server.last_exception.is_none());
         if let Some(hop) = hop {
             finding = finding.on(hop);
         }
@@ -212,6 +215,7 @@ impl Case<'_> {
         };
         finding
             .on(hop)
+            .certain()
             .seen("mode", format!("{}, {}", mode.spec, self.how))
             .seen("dial", hop.dial.to_string())
             .fix(self.aim(at, mode, self.only_backend(None)))
@@ -225,12 +229,13 @@ impl Case<'_> {
         };
         if self.comes_back(at) {
             let summary = format!("{name} sends requests back to itself: its target {} is its own port", hop.dial);
-            return Some(seen(Finding::fail([name], summary)).fix(self.aim(at, mode, self.only_backend(None))));
+            let finding = seen(Finding::fail([name], summary)).certain();
+            return Some(finding.fix(self.aim(at, mode, self.only_backend(None))));
         }
         if let Some(route) = self.comes_back_over_caddy(hop, target) {
             let caddy = hop.to.as_deref().unwrap_or_default();
             let summary = format!("{name} sends requests back to {caddy}, which sends them to {name} again");
-            let finding = seen(Finding::fail([name], summary)).seen("route", route);
+            let finding = seen(Finding::fail([name], summary)).certain().seen("route", route);
             return Some(finding.fix(self.aim(at, mode, self.only_backend(None))));
         }
         let alone = |own: &Place| {

@@ -49,7 +49,7 @@ fn run(setup: &Setup, asked: &Asked, containers: Result<&Containers, &Missing>) 
         if found.is_empty() && wanted.is_none() && !setup.not_looked.is_empty() {
             let why: Vec<String> = setup.not_looked.iter().map(ToString::to_string).collect();
             let reason = format!("no {name} among what could be looked at; {}; name it with {flag}", why.join("; "));
-            verdict.gaps.push(Gap { about: Vec::new(), hop: None, reason });
+            verdict.gaps.push(Gap::about([] as [&str; 0], reason).may_heal(true));
         } else if found.is_empty() {
             verdict.findings.push(missing(name, flag, wanted.as_deref(), setup, asked, containers));
         }
@@ -77,9 +77,11 @@ fn missing(
             Finding::fail([] as [&str; 0], format!("{wanted}, which {flag} names, is not{place}"))
         }
         Some(wanted) => {
-            Finding::fail([] as [&str; 0], format!("there is no container or address `{wanted}` for {flag}"))
+            let summary = format!("there is no container or address `{wanted}` for {flag}");
+            Finding::fail([] as [&str; 0], summary).may_heal(true)
         }
-        None => Finding::fail([] as [&str; 0], format!("there is no {name}{place}")),
+        // `up` may still be pulling its image.
+        None => Finding::fail([] as [&str; 0], format!("there is no {name}{place}")).may_heal(true),
     };
     let all: Vec<&str> = containers.map(|all| all.0.iter().map(|own| own.name.as_str()).collect()).unwrap_or_default();
     match containers {

@@ -164,6 +164,10 @@ pub(crate) struct Check {
     #[arg(long, value_name = "TIME", env = "DOCTOR_TIMEOUT", hide_env = true, default_value = "10s", value_parser = duration, help_heading = "What to look at")]
     pub(crate) timeout: Duration,
 
+    /// Look again until no failure is left that can heal by itself, at most this long: 60s, 2m
+    #[arg(long, value_name = "TIME", env = "DOCTOR_WAIT", hide_env = true, value_parser = duration, conflicts_with = "replay", help_heading = "What to look at")]
+    pub(crate) wait: Option<Duration>,
+
     /// Write what was seen into a file
     #[arg(long, value_name = "FILE", env = "DOCTOR_RECORD", hide_env = true, help_heading = "Recordings")]
     pub(crate) record: Option<PathBuf>,

@@ -7,7 +7,9 @@ use std::{
 
 use caddy_doctor_checks::{
     ALL, explaining,
-    model::{Check, Context, Explains, Facts, Finding, Gap, Path, Paths, Severity, Verdict, docker::EngineSeen},
+    model::{
+        Check, Context, Explains, Facts, Finding, Gap, Outlook, Path, Paths, Severity, Verdict, docker::EngineSeen,
+    },
 };
 
 use crate::{
@@ -92,15 +94,24 @@ fn run(check: &'static Check, context: &Context) -> Judged {
     Judged { check, verdict, broken, duration_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX) }
 }
 
-/// The checks that come before `check` and whose failure touches these parties.
-fn explained_by(check: &Check, judged: &[Judged], about: &[String], hop: Option<&str>) -> Vec<&'static str> {
+/// The checks that come before `check` and whose failure touches these parties. What is certain whatever else comes up does not
+/// follow from what may heal by itself.
+fn explained_by(
+    check: &Check,
+    judged: &[Judged],
+    about: &[String],
+    hop: Option<&str>,
+    outlook: Outlook,
+) -> Vec<&'static str> {
     let before = explaining(check);
     judged
         .iter()
         .filter(|other| before.contains(&other.check.id))
         .filter(|other| {
             let mut failures = other.verdict.findings.iter().filter(|finding| finding.severity == Severity::Fail);
-            failures.any(|failure| failure.touches(about, hop))
+            failures.any(|failure| {
+                failure.touches(about, hop) && !(outlook == Outlook::Certain && failure.outlook == Outlook::MayHeal)
+            })
         })
         .map(|other| other.check.id)
         .collect()
@@ -113,7 +124,7 @@ fn row(own: &Judged, all: &[Judged]) -> CheckReport {
     let (blocked, open): (Vec<(&Gap, Vec<&'static str>)>, Vec<_>) = verdict
         .gaps
         .iter()
-        .map(|gap| (gap, explained_by(check, all, &gap.about, gap.hop.as_deref())))
+        .map(|gap| (gap, explained_by(check, all, &gap.about, gap.hop.as_deref(), Outlook::Stays)))
         .partition(|(_, by)| !by.is_empty());
     let mut blocked_by: Vec<&'static str> = blocked.iter().flat_map(|(_, by)| by.iter().copied()).collect();
     blocked_by.sort_by_key(|id| ALL.iter().position(|check| check.id == *id));
@@ -147,6 +158,7 @@ fn row(own: &Judged, all: &[Judged]) -> CheckReport {
         evidence: verdict.evidence.clone(),
         findings,
         blocked_by,
+        may_be_answered: open.iter().find(|(gap, _)| gap.may_heal).map(|(gap, _)| gap.reason.clone()),
         reason,
         explain: format!("doctor explain {}", check.id),
         duration_ms: *duration_ms,
@@ -161,7 +173,9 @@ fn finding_report(check: &Check, finding: &Finding, all: &[Judged]) -> FindingRe
         summary: finding.summary.clone(),
         evidence: finding.evidence.clone(),
         breaks: finding.explains == Explains::Everything,
-        consequence_of: explained_by(check, all, &finding.about, finding.hop.as_deref()),
+        consequence_of: explained_by(check, all, &finding.about, finding.hop.as_deref(), finding.outlook),
+        may_heal: finding.outlook == Outlook::MayHeal,
+        certain: finding.outlook == Outlook::Certain,
         fixes: finding
             .fixes
             .iter()

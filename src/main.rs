@@ -12,6 +12,7 @@ mod judge;
 mod probe;
 mod recording;
 mod report;
+mod wait;
 
 use std::{
     fs,
@@ -123,7 +124,7 @@ fn facts(arguments: &Check) -> Result<Facts, Error> {
             asked.project = arguments.project.clone().or(asked.project.take());
             facts
         }
-        None => look(arguments)?,
+        None => wait::look(arguments)?,
     };
     if let Some(path) = &arguments.record {
         recording::write(path, &facts)?;
@@ -131,7 +132,8 @@ fn facts(arguments: &Check) -> Result<Facts, Error> {
     Ok(facts)
 }
 
-fn look(arguments: &Check) -> Result<Facts, Error> {
+/// One look; `probe` is whether it may send marked requests.
+fn look(arguments: &Check, probe: bool) -> Result<Facts, Error> {
     let request = Request {
         asked: Asked {
             hosts: arguments.hosts.clone(),
@@ -140,7 +142,7 @@ fn look(arguments: &Check) -> Result<Facts, Error> {
             project: arguments.project.clone(),
             folder: folder(),
             expect: arguments.expect.clone(),
-            probe: arguments.probe,
+            probe,
             ..Asked::default()
         },
         secrets: Secrets { web_password: web_password(arguments)? },

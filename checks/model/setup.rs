@@ -69,7 +69,8 @@ impl Setup {
             Role::Caddy => (&self.caddies, "Caddy"),
             Role::Mitmproxy => (&self.mitmproxies, "mitmproxy"),
         };
-        parts.is_empty().then(|| Gap { about: Vec::new(), hop: None, reason: format!("there is no {name}") })
+        let gap = || Gap::about([] as [&str; 0], format!("there is no {name}"));
+        parts.is_empty().then(gap)
     }
 
     /// Whether both are there, and neither is a container.
