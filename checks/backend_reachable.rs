@@ -589,4 +589,32 @@ mod tests {
         let finding = judged(dump).findings.remove(0);
         assert!(!finding.evidence.iter().any(|seen| seen.label == "what shows"), "what was not read is not told");
     }
+
+    #[test]
+    fn a_slow_backend_may_come_up_and_a_wrong_port_does_not() {
+        let outlook = |ports: &[(u16, Option<u16>)], running_s: Option<u64>| {
+            let mut facts = facts(PLAIN, ConnectionAnswer::Refused, None);
+            let backend = &mut facts.containers.as_mut().unwrap().0[2];
+            backend.detail.as_mut().unwrap().running_s = running_s;
+            let port = |(container_port, host_port)| Port {
+                container_port,
+                protocol: "tcp".into(),
+                host_port,
+                host_ip: String::new(),
+            };
+            backend.ports = ports.iter().copied().map(port).collect();
+            judged(facts).findings.remove(0).outlook
+        };
+        assert_eq!(outlook(&[], Some(3600)), Outlook::MayHeal);
+        assert_eq!(outlook(&[(3000, None)], Some(3600)), Outlook::MayHeal);
+        assert_eq!(outlook(&[(80, Some(3000))], Some(1)), Outlook::Stays, "3000 is the host's");
+        // What an image exposes may be wrong.
+        assert_eq!(outlook(&[(80, None)], Some(1)), Outlook::MayHeal);
+        assert_eq!(outlook(&[(80, None)], Some(3600)), Outlook::Stays);
+
+        let tls = judged(facts("reverse:https://backend:3000", ConnectionAnswer::Accepted, Some(Speaks::NoTls)));
+        assert_eq!(tls.findings[0].outlook, Outlook::Stays);
+        let timed_out = judged(facts(PLAIN, ConnectionAnswer::TimedOut, None));
+        assert_eq!(timed_out.findings[0].outlook, Outlook::MayHeal);
+    }
 }

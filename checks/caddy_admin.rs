@@ -1,7 +1,7 @@
 use crate::model::{
     Action, Edit, Evidence, Explains, Finding, Fix, Gap, Part, Place, Role, Setup, Verdict,
     caddy::{Caddies, CaddyConfig, CaddySeen},
-    docker::{Container, Containers},
+    docker::Containers,
     facts::{Attempt, Kind, Missing},
     fix::{self, ApiAt, Change},
     path::listen_port,
@@ -54,7 +54,7 @@ fn run(setup: &Setup, caddies: &Caddies, containers: Result<&Containers, &Missin
             }
             Err(missing) => {
                 let container = containers.ok().and_then(|all| all.named(&part.name));
-                let may_heal = missing.may_heal(container.is_none_or(Container::may_be_starting));
+                let may_heal = container.map_or_else(|| missing.may_heal(true), |own| own.may_answer_later(missing));
                 match refusal(part, seen, missing) {
                     // Beside one that can be read it may be somebody else's.
                     Some(finding) if !caddies.0.iter().any(|other| other.config.is_ok()) => {
@@ -254,7 +254,7 @@ fn port_of(address: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Severity, caddy::Admin, example, facts::Known};
+    use crate::model::{Context, Outlook, Severity, caddy::Admin, example, facts::Known};
 
     fn judged(change: impl FnOnce(&mut CaddySeen)) -> Verdict {
         let mut facts = example::healthy();
@@ -318,5 +318,22 @@ mod tests {
         assert!(judged(|seen| seen.config = missing(Kind::Refused)).findings[0].summary.contains("is off, or not at"));
         let slow = judged(|seen| seen.config = missing(Kind::TimedOut));
         assert_eq!((slow.worst(), slow.gaps.len()), (None, 1));
+    }
+
+    #[test]
+    fn one_that_refuses_may_still_be_starting_for_a_while() {
+        let heals = |kind: Kind, running_s: u64| {
+            let mut facts = example::healthy();
+            facts.containers.as_mut().unwrap().0[0].detail.as_mut().unwrap().running_s = Some(running_s);
+            facts.caddies.as_mut().unwrap().0[0].config = Err(Missing::failed("GET /config/", kind, "no"));
+            let verdict = (CHECK.run)(&Context::new(facts));
+            verdict.findings.iter().any(|finding| finding.outlook == Outlook::MayHeal)
+                || verdict.gaps.iter().any(|gap| gap.may_heal)
+        };
+        assert!(heals(Kind::Refused, 2) && !heals(Kind::Refused, 3600));
+        assert!(heals(Kind::TimedOut, 3600));
+        assert!(!heals(Kind::Status(403), 2) && !heals(Kind::Garbage, 2));
+        let published = judged(|seen| seen.published = published("127.0.0.1", reset()));
+        assert_eq!(published.findings[0].outlook, Outlook::Stays);
     }
 }

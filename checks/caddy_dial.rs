@@ -437,9 +437,10 @@ impl Judge<'_> {
 mod tests {
     use super::*;
     use crate::model::{
-        Context,
+        Context, Facts, Outlook,
         docker::Port,
         example,
+        facts::Kind,
         view::{ConnectionSeen, View},
     };
 
@@ -559,5 +560,78 @@ mod tests {
     fn dials_of_other_sites_are_nobodys_business() {
         let both = r#""upstreams":[{"dial":"mitmproxy:8080"}]},{"handler":"reverse_proxy","upstreams":[{"dial":"http://shop:1"},{"dial":"oldsite"}]"#;
         assert_eq!(judged(both, None).worst(), None);
+    }
+
+    #[test]
+    fn a_wrong_dial_is_certain_whatever_comes_up() {
+        for wrong in ["http://mitmproxy:8080", "mitmproxy", "mitmproxy:18082", "mitmproxy:8081", "mitmproxy:9999"] {
+            assert_eq!(only(&judged(&dial(wrong), None)).outlook, Outlook::Certain, "{wrong}");
+        }
+        let loopback = judged(&dial("localhost:18082"), Some(ConnectionAnswer::Refused));
+        assert_eq!(only(&loopback).outlook, Outlook::Certain);
+        let address = judged(&dial("172.20.0.99:8080"), Some(ConnectionAnswer::Refused));
+        assert_eq!(only(&address).outlook, Outlook::Stays);
+    }
+
+    /// The outlook of a dial in a setup that is changed so.
+    fn outlook(wrong: &str, change: impl FnOnce(&mut Facts)) -> Option<Outlook> {
+        let mut facts = example::healthy();
+        let config = format!(
+            r#"{{"apps":{{"http":{{"servers":{{"srv0":{{"listen":[":80"],"routes":[{{"handle":[{{"handler":"reverse_proxy",
+            "upstreams":[{{"dial":"{wrong}"}}]}}]}}]}}}}}}}}}}"#
+        );
+        facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(&config).unwrap());
+        let view = &mut facts.views.as_mut().unwrap().0[0];
+        let (host, port) = text::host_and_port(wrong).unwrap();
+        let seen = |host: &str, port| {
+            let answer = ConnectionAnswer::Refused;
+            ConnectionSeen { host: host.into(), ip: None, port, answer, speaks: None, took_ms: 1 }
+        };
+        view.connections = vec![seen(host, port.unwrap())];
+        change(&mut facts);
+        (CHECK.run)(&Context::new(facts)).findings.first().map(|finding| finding.outlook)
+    }
+
+    fn not_answering(facts: &mut Facts, running_s: u64) {
+        facts.containers.as_mut().unwrap().0[1].detail.as_mut().unwrap().running_s = Some(running_s);
+        let seen = &mut facts.mitmproxies.as_mut().unwrap().0[0];
+        seen.options = Err(Missing::failed("GET /options", Kind::Refused, "no"));
+        seen.servers = None;
+    }
+
+    #[test]
+    fn a_port_that_a_starting_mitmproxy_may_have_is_not_judged_yet() {
+        // What its command line says is enough: there is no finding.
+        assert_eq!(outlook("mitmproxy:8080", |facts| not_answering(facts, 1)), None);
+        assert_eq!(outlook("mitmproxy:9000", |facts| not_answering(facts, 1)), Some(Outlook::MayHeal));
+        assert_eq!(outlook("mitmproxy:9000", |facts| not_answering(facts, 3600)), Some(Outlook::Stays));
+        assert_eq!(outlook("mitmproxy:8081", |facts| not_answering(facts, 1)), Some(Outlook::Certain));
+    }
+
+    #[test]
+    fn loopback_waits_for_who_shares_the_place() {
+        let shares = |status: &str, running_s: Option<u64>| {
+            outlook("localhost:8080", |facts| {
+                let mut sidecar = example::container("sidecar", "app-net", "172.20.0.9");
+                sidecar.network_mode = "container:caddy".into();
+                sidecar.networks.clear();
+                sidecar.status = status.into();
+                sidecar.detail.as_mut().unwrap().running_s = running_s;
+                facts.containers.as_mut().unwrap().0.push(sidecar);
+            })
+        };
+        assert_eq!(shares("created", None), Some(Outlook::MayHeal));
+        assert_eq!(shares("running", Some(1)), Some(Outlook::MayHeal));
+        assert_eq!(shares("running", Some(3600)), Some(Outlook::Certain));
+    }
+
+    #[test]
+    fn an_address_waits_for_a_mitmproxy_that_has_none_yet() {
+        let created = |facts: &mut Facts| {
+            let mitmproxy = &mut facts.containers.as_mut().unwrap().0[1];
+            mitmproxy.status = "created".into();
+            mitmproxy.networks[0].ip = None;
+        };
+        assert_eq!(outlook("172.20.0.99:8080", created), Some(Outlook::MayHeal));
     }
 }

@@ -408,7 +408,7 @@ fn exit_code(code: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Facts, Severity, docker::Health, example};
+    use crate::model::{Context, Facts, Outlook, Severity, docker::Health, example};
 
     fn judged(change: impl FnOnce(&mut Container)) -> Verdict {
         let mut facts: Facts = example::facts();
@@ -487,5 +487,50 @@ mod tests {
         };
         assert_eq!(stamps("2026-11-23T20:00:01.5Z", "2026-11-23T20:00:01.49Z"), Some(Severity::Fail));
         assert_eq!(stamps("2026-11-23T20:00:01Z", "2026-11-23T20:00:01.1Z"), None);
+    }
+
+    /// Whether what is said of mitmproxy in this state may heal; `policy` is that of its restarts.
+    fn heals(status: &str, policy: Option<&str>, change: impl FnOnce(&mut Detail)) -> bool {
+        let verdict = judged(|own| {
+            own.status = status.into();
+            let detail = own.detail.as_mut().unwrap();
+            detail.recipe.options = policy.map(|policy| vec!["--restart".into(), policy.into()]).into_iter().collect();
+            change(detail);
+        });
+        verdict.findings[0].outlook == Outlook::MayHeal
+    }
+
+    #[test]
+    fn what_is_starting_or_comes_back_may_heal() {
+        assert!(heals("created", None, |_| {}));
+        assert!(!heals("created", None, |own| own.error = "port is already allocated".into()));
+        assert!(heals("restarting", Some("always"), |own| own.exit_code = 1));
+        assert!(!heals("exited", None, |own| own.exit_code = 1));
+        assert!(heals("exited", Some("unless-stopped"), |own| own.exit_code = 1));
+        assert!(!heals("exited", Some("always"), |own| own.exit_code = 137), "it was stopped from outside");
+        assert!(heals("exited", Some("on-failure:3"), |own| (own.exit_code, own.restarts) = (1, 2)));
+        assert!(!heals("exited", Some("on-failure:3"), |own| (own.exit_code, own.restarts) = (1, 3)));
+        assert!(!heals("paused", None, |_| {}));
+        assert!(!heals("dead", Some("always"), |own| own.exit_code = 1));
+    }
+
+    #[test]
+    fn what_ends_for_a_reason_of_its_own_ends_again() {
+        for line in ["Invalid proxy mode specification: revers", "mitmproxy: error: unrecognized arguments: --x"] {
+            let with = |own: &mut Detail| (own.exit_code, own.log) = (1, Some(Ok(vec![line.into()])));
+            assert!(!heals("restarting", Some("always"), with), "{line}");
+        }
+        assert!(!heals("restarting", Some("always"), |own| own.oom_killed = true));
+    }
+
+    #[test]
+    fn a_health_check_may_pass_later_unless_its_tool_is_missing() {
+        let health = |status: &str, output: &str| {
+            let (status, output) = (status.to_owned(), output.to_owned());
+            move |own: &mut Detail| own.health = Some(Health { status, failing_streak: 1, exit_code: 1, output })
+        };
+        assert!(heals("running", None, health("starting", "Connection refused")));
+        assert!(heals("running", None, health("unhealthy", "Connection refused")));
+        assert!(!heals("running", None, health("unhealthy", "\"curl\": executable file not found in $PATH")));
     }
 }

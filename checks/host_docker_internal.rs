@@ -249,7 +249,9 @@ fn timed_out(
 mod tests {
     use super::*;
     use crate::model::{
-        Context, Facts, example,
+        Context, Facts, Outlook,
+        docker::Port,
+        example,
         view::{ConnectionSeen, NameSeen},
     };
 
@@ -312,5 +314,50 @@ mod tests {
             finding.fixes[0].action.commands(),
             ["iptables -I INPUT -i br-app-net -p tcp --dport 3000 -j ACCEPT"]
         );
+    }
+
+    #[test]
+    fn a_service_of_the_host_may_come_up_and_one_on_loopback_does_not_move() {
+        let outlook =
+            |answer, listener| dialling_the_host(gateway(), Some(answer), listener).findings.remove(0).outlook;
+        assert_eq!(outlook(ConnectionAnswer::Refused, None), Outlook::MayHeal);
+        assert_eq!(outlook(ConnectionAnswer::Refused, Some("127.0.0.1")), Outlook::Stays);
+        assert_eq!(outlook(ConnectionAnswer::Refused, Some("0.0.0.0")), Outlook::Stays, "a firewall");
+        assert_eq!(outlook(ConnectionAnswer::TimedOut, None), Outlook::Stays, "a firewall");
+        let unknown = dialling_the_host(NameAnswer::NoSuchName, None, None).findings.remove(0);
+        assert_eq!(unknown.outlook, Outlook::Stays);
+    }
+
+    #[test]
+    fn a_dial_of_the_host_waits_for_a_container_that_would_publish_it() {
+        let outlook = |status: &str, published: u16| {
+            let mut facts: Facts = example::healthy();
+            let config = r#"{"apps":{"http":{"servers":{"srv0":{"listen":[":80"],"routes":[{"handle":[
+                {"handler":"reverse_proxy","upstreams":[{"dial":"host.docker.internal:8082"}]}]}]}}}}}"#;
+            facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(config).unwrap());
+            let mitmproxy = &mut facts.containers.as_mut().unwrap().0[1];
+            mitmproxy.status = status.into();
+            mitmproxy.ports = vec![Port {
+                container_port: 8080,
+                protocol: "tcp".into(),
+                host_port: Some(published),
+                host_ip: String::new(),
+            }];
+            let name = "host.docker.internal".to_owned();
+            let view = &mut facts.views.as_mut().unwrap().0[0];
+            view.names = vec![NameSeen {
+                name: name.clone(),
+                server: "127.0.0.11".into(),
+                answer: gateway(),
+                disagrees: None,
+                took_ms: 1,
+            }];
+            let answer = ConnectionAnswer::Refused;
+            view.connections =
+                vec![ConnectionSeen { host: name, ip: None, port: 8082, answer, speaks: None, took_ms: 1 }];
+            (CHECK.run)(&Context::new(facts)).findings.pop().map(|finding| finding.outlook)
+        };
+        assert_eq!(outlook("created", 8082), Some(Outlook::MayHeal));
+        assert_eq!(outlook("exited", 8082), Some(Outlook::Stays));
     }
 }

@@ -139,7 +139,7 @@ fn answers(verdict: &mut Verdict, seen: &MitmproxySeen, own: Option<&Container>)
         )),
         _ => {
             let reason = format!("mitmweb of {name} does not answer at {}: {missing}", seen.web);
-            let may_heal = missing.may_heal(own.is_none_or(Container::may_be_starting));
+            let may_heal = own.map_or_else(|| missing.may_heal(true), |own| own.may_answer_later(missing));
             verdict.gaps.push(Gap::about([name], reason).may_heal(may_heal));
         }
     }
@@ -352,7 +352,7 @@ fn is_let_in(host: &str) -> bool {
 mod tests {
     use super::*;
     use crate::model::{
-        Context, Facts, Severity,
+        Context, Facts, Outlook, Severity,
         docker::{Compose, Port},
         example,
     };
@@ -519,5 +519,25 @@ mod tests {
         assert_eq!(routed("10.4.2", "localhost", "").worst(), None);
         let sent = r#""Host":["{http.reverse_proxy.upstream.hostport}"]"#;
         assert!(routed("10.4.2", "localhost", sent).findings[0].summary.contains("the Host mitmproxy,"));
+    }
+
+    #[test]
+    fn no_answer_may_come_later_and_a_password_does_not() {
+        let heals = |kind: Kind, running_s: u64| {
+            let verdict = judged(|facts| {
+                container(facts).detail.as_mut().unwrap().running_s = Some(running_s);
+                seen(facts).options = Err(Missing::failed("GET /options", kind, "no"));
+                seen(facts).version = Some("12.2.3".into());
+            });
+            let findings = verdict.findings.iter().map(|finding| finding.outlook == Outlook::MayHeal);
+            findings.chain(verdict.gaps.iter().map(|gap| gap.may_heal)).collect::<Vec<_>>()
+        };
+        assert_eq!((heals(Kind::Refused, 2), heals(Kind::Refused, 3600)), (vec![true], vec![false]));
+        assert_eq!(heals(Kind::TimedOut, 3600), [true]);
+        for kind in [Kind::NeedsToken, Kind::WrongToken, Kind::Garbage] {
+            assert_eq!(heals(kind, 2), [false], "{kind:?}");
+        }
+        // Who may not look from inside sees no refusal.
+        assert_eq!((heals(Kind::Denied, 2), heals(Kind::Denied, 3600)), (vec![true], vec![false]));
     }
 }

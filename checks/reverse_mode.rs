@@ -407,7 +407,7 @@ impl Case<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Facts, Severity, docker::Port, example, facts::Kind, mitmproxy::Interface};
+    use crate::model::{Context, Facts, Outlook, Severity, docker::Port, example, facts::Kind, mitmproxy::Interface};
 
     fn judged(change: impl FnOnce(&mut Facts)) -> Verdict {
         let mut facts = example::healthy();
@@ -613,5 +613,30 @@ mod tests {
         for mode in ["", "@", ":", "regular@", "é", "wireguard:/x@y:z"] {
             judged(|facts| with_modes(facts, &[mode]));
         }
+    }
+
+    #[test]
+    fn a_server_that_has_not_tried_to_listen_may_still_do_so() {
+        let outlook = |exception: Option<&str>| {
+            let verdict = judged(|facts| {
+                let server = &mut seen(facts).servers.as_mut().unwrap().as_mut().unwrap()[0];
+                (server.is_running, server.last_exception) = (false, exception.map(Into::into));
+            });
+            verdict.findings[0].outlook
+        };
+        assert_eq!(outlook(None), Outlook::MayHeal);
+        assert_eq!(outlook(Some("[Errno 98] address already in use")), Outlook::Stays);
+    }
+
+    #[test]
+    fn a_mode_that_is_wrong_stays_so() {
+        let verdict = judged(|facts| with_modes(facts, &["regular"]));
+        assert_eq!(verdict.findings[0].outlook, Outlook::Certain);
+        let verdict = judged(|facts| with_modes(facts, &["reverse:http://localhost:8080"]));
+        assert_eq!(
+            summary(&verdict),
+            "mitmproxy sends requests back to itself: its target localhost:8080 is its own port"
+        );
+        assert_eq!(verdict.findings[0].outlook, Outlook::Certain);
     }
 }

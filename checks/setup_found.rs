@@ -109,7 +109,7 @@ fn missing(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Severity, example};
+    use crate::model::{Context, Outlook, Severity, example};
 
     fn judged(context: &Context) -> Verdict {
         (CHECK.run)(context)
@@ -138,5 +138,17 @@ mod tests {
         facts.asked.caddy = Some("cady".into());
         let verdict = judged(&Context::new(facts));
         assert_eq!(verdict.findings[0].fixes[0].title, "did you mean --caddy caddy?");
+    }
+
+    #[test]
+    fn a_part_that_is_not_there_may_come() {
+        let mut facts = example::facts();
+        facts.containers.as_mut().unwrap().0.retain(|container| container.name != "mitmproxy");
+        assert_eq!(judged(&Context::new(facts)).findings[0].outlook, Outlook::MayHeal);
+        let mut facts = example::facts();
+        (facts.asked.caddy, facts.asked.project) = (Some("caddy".into()), Some("shop".into()));
+        let finding = judged(&Context::new(facts)).findings.remove(0);
+        assert_eq!(finding.summary, "caddy, which --caddy names, is not in compose project shop");
+        assert_eq!(finding.outlook, Outlook::Stays);
     }
 }

@@ -465,7 +465,7 @@ fn publish(container: &Container, port: u16) -> Fix {
 mod tests {
     use super::*;
     use crate::model::{
-        Context, Facts, Severity, example,
+        Context, Facts, Outlook, Severity, example,
         host::Listener,
         view::{ConnectionSeen, NameSeen, Way},
     };
@@ -649,5 +649,27 @@ mod tests {
         assert_eq!((none.worst(), none.gaps.len()), (None, 1));
         let failed = judged("api.example.com:443", None, Some(NameAnswer::Failed("SERVFAIL".into())), None, |_| {});
         assert_eq!((failed.worst(), failed.gaps.len()), (None, 1));
+    }
+
+    #[test]
+    fn an_address_that_is_right_may_come_up_and_a_wrong_one_does_not() {
+        assert_eq!(refused("127.0.0.1:18082", None).outlook, Outlook::MayHeal);
+        assert_eq!(refused("127.0.0.1:9", None).outlook, Outlook::MayHeal);
+        assert_eq!(refused("mitmproxy:9", Some("mitmproxy")).outlook, Outlook::MayHeal);
+        assert_eq!(refused("127.0.0.1:8080", None).outlook, Outlook::Stays, "the port inside");
+        assert_eq!(unknown("mitmproxy:8080", None).outlook, Outlook::Stays, "a name of a network");
+        assert_eq!(unknown("nobody:8080", None).outlook, Outlook::Stays, "no container's name resolves on the host");
+        assert_eq!(unknown("nobody:8080", Some("tests")).outlook, Outlook::MayHeal, "inside a network it may");
+        assert_eq!(unknown("tets:8080", Some("tests")).outlook, Outlook::Stays, "it is misspelt");
+    }
+
+    #[test]
+    fn who_would_publish_it_may_come_up() {
+        let outlook = |status: &str| {
+            let change = |facts: &mut Facts| facts.containers.as_mut().unwrap().0[1].status = status.into();
+            let verdict = judged("127.0.0.1:18082", None, None, Some(ConnectionAnswer::Refused), change);
+            verdict.findings[0].outlook
+        };
+        assert_eq!((outlook("created"), outlook("exited")), (Outlook::MayHeal, Outlook::Stays));
     }
 }

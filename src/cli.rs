@@ -160,7 +160,7 @@ pub(crate) struct Check {
     )]
     pub(crate) web_password_file: Option<PathBuf>,
 
-    /// How long the whole run may take: 10s, 500ms
+    /// How long the whole run may take, with --wait one look: 10s, 500ms
     #[arg(long, value_name = "TIME", env = "DOCTOR_TIMEOUT", hide_env = true, default_value = "10s", value_parser = duration, help_heading = "What to look at")]
     pub(crate) timeout: Duration,
 

@@ -166,6 +166,7 @@ fn row(own: &Judged, all: &[Judged]) -> CheckReport {
 }
 
 fn finding_report(check: &Check, finding: &Finding, all: &[Judged]) -> FindingReport {
+    let consequence_of = explained_by(check, all, &finding.about, finding.hop.as_deref(), finding.outlook);
     FindingReport {
         severity: finding.severity,
         about: finding.about.clone(),
@@ -173,9 +174,9 @@ fn finding_report(check: &Check, finding: &Finding, all: &[Judged]) -> FindingRe
         summary: finding.summary.clone(),
         evidence: finding.evidence.clone(),
         breaks: finding.explains == Explains::Everything,
-        consequence_of: explained_by(check, all, &finding.about, finding.hop.as_deref(), finding.outlook),
-        may_heal: finding.outlook == Outlook::MayHeal,
+        may_heal: finding.outlook == Outlook::MayHeal && consequence_of.is_empty(),
         certain: finding.outlook == Outlook::Certain,
+        consequence_of,
         fixes: finding
             .fixes
             .iter()

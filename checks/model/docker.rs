@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Known, Missing, Place};
+use crate::model::{Known, Missing, Place, facts::Kind};
 
 /// The engine that was meant, why it is that one, and what it answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -249,6 +249,14 @@ impl Container {
     pub fn may_be_starting(&self) -> bool {
         let age = self.detail.as_ref().and_then(|detail| detail.running_s);
         self.runs() && (age.is_none() || self.has_just_started())
+    }
+
+    /// Whether an API of it that gave no answer may give one later without anybody's doing. While it starts that shows as a
+    /// refusal only to who may ask from inside; to others as a way that is not theirs and a published port that hangs up.
+    #[must_use]
+    pub fn may_answer_later(&self, missing: &Missing) -> bool {
+        missing.may_heal(self.may_be_starting())
+            || self.has_just_started() && matches!(missing.kind(), Some(Kind::Denied | Kind::Unsupported))
     }
 
     /// Whether it is known to have been started a few seconds ago.

@@ -137,7 +137,7 @@ pub(crate) struct FindingReport {
     pub(crate) summary: String,
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) consequence_of: Vec<&'static str>,
-    /// Whether it may go away without anybody's doing: something is still starting, or slow.
+    /// Whether this root cause may go away without anybody's doing: something is still starting, or slow.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) may_heal: bool,
     /// Whether it stays whatever else comes up.
