@@ -53,8 +53,7 @@ fn run(setup: &Setup, caddies: &Caddies, containers: Result<&Containers, &Missin
                 verdict.findings.extend(finding);
             }
             Err(missing) => {
-                let container = containers.ok().and_then(|all| all.named(&part.name));
-                let may_heal = container.map_or_else(|| missing.may_heal(true), |own| own.may_answer_later(missing));
+                let may_heal = part.may_answer_later(containers.ok(), missing);
                 match refusal(part, seen, missing) {
                     // Beside one that can be read it may be somebody else's.
                     Some(finding) if !caddies.0.iter().any(|other| other.config.is_ok()) => {
@@ -254,7 +253,7 @@ fn port_of(address: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Outlook, Severity, caddy::Admin, example, facts::Known};
+    use crate::model::{Context, Outlook, Severity, caddy::Admin, example, facts::Known, setup::PartKind};
 
     fn judged(change: impl FnOnce(&mut CaddySeen)) -> Verdict {
         let mut facts = example::healthy();
@@ -335,5 +334,20 @@ mod tests {
         assert!(!heals(Kind::Status(403), 2) && !heals(Kind::Garbage, 2));
         let published = judged(|seen| seen.published = published("127.0.0.1", reset()));
         assert_eq!(published.findings[0].outlook, Outlook::Stays);
+    }
+
+    #[test]
+    fn a_process_that_listens_elsewhere_has_started() {
+        let heals = |ports: Vec<u16>| {
+            let part = Part {
+                role: Role::Caddy,
+                name: "caddy (pid 7)".into(),
+                place: Place::Host,
+                kind: PartKind::Process { pid: 7, ports },
+                how: "a process on the host",
+            };
+            part.may_answer_later(None, &Missing::failed("GET /config/", Kind::Refused, "no"))
+        };
+        assert!(heals(Vec::new()) && !heals(vec![80]));
     }
 }

@@ -6,7 +6,7 @@ use crate::model::{
     docker::{Container, Containers},
     facts::Attempt,
     fix::ApiAt,
-    mitmproxy::{Mitmproxies, MitmproxySeen},
+    mitmproxy::{Interface, Mitmproxies, MitmproxySeen},
     names::Meaning,
     path::{Dial, DialProblem, HopKind},
     route::{self, Proxy},
@@ -221,7 +221,9 @@ impl Judge<'_> {
         // that of its web interface, nor one that exists on the host only.
         let finding = match &seen.options {
             Err(missing) if published.is_none() && port != seen.command_line.web_port() => {
-                finding.may_heal(missing.may_heal(container.is_none_or(Container::may_be_starting)))
+                let answers_later = |part: &Part| part.may_answer_later(self.containers, missing);
+                let is_mitmweb = seen.command_line.interface == Interface::Mitmweb;
+                finding.may_heal(is_mitmweb && self.setup.part(to).is_some_and(answers_later))
             }
             _ => finding.certain(),
         };

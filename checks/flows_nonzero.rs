@@ -1,6 +1,6 @@
 use crate::model::{
     Action, Apply, Evidence, Finding, Fix, Gap, Hop, Missing, Path, Paths, Place, Role, Setup, Verdict,
-    docker::{Container, Containers},
+    docker::Containers,
     facts::{Attempt, Kind},
     mitmproxy::{Interface, Mitmproxies, MitmproxySeen},
     path::HopKind,
@@ -96,8 +96,7 @@ fn run(
             }
             Err(missing) => {
                 let reason = format!("the flows of {} could not be counted: {missing}", part.name);
-                let own = containers.ok().and_then(|all| all.named(&part.name));
-                let may_heal = missing.may_heal(own.is_none_or(Container::may_be_starting));
+                let may_heal = part.may_answer_later(containers.ok(), missing);
                 verdict.gaps.push(Gap::about([&part.name], reason).may_heal(may_heal));
             }
         }

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use crate::model::{
-    Action, Edit, Evidence, Explains, Finding, Fix, Gap, Hop, Missing, Paths, Place, Role, Setup, Verdict,
+    Action, Edit, Evidence, Explains, Finding, Fix, Gap, Hop, Missing, Part, Paths, Place, Role, Setup, Verdict,
     docker::{Container, Containers, Program},
     facts::{Attempt, Kind},
     fix,
@@ -70,7 +70,7 @@ fn run(
         }
         mitmwebs += 1;
         let own = containers.named(&part.name);
-        answers(&mut verdict, seen, own);
+        answers(&mut verdict, part, seen, containers);
         let owner = match &part.place {
             Place::Container(owner) => containers.named(owner),
             Place::Host => None,
@@ -101,7 +101,8 @@ fn run(
 }
 
 /// What it answers in its own place.
-fn answers(verdict: &mut Verdict, seen: &MitmproxySeen, own: Option<&Container>) {
+fn answers(verdict: &mut Verdict, part: &Part, seen: &MitmproxySeen, containers: &Containers) {
+    let own = containers.named(&part.name);
     let name = &seen.name;
     let version = seen.version.as_deref().unwrap_or_default();
     let missing = match &seen.options {
@@ -139,7 +140,7 @@ fn answers(verdict: &mut Verdict, seen: &MitmproxySeen, own: Option<&Container>)
         )),
         _ => {
             let reason = format!("mitmweb of {name} does not answer at {}: {missing}", seen.web);
-            let may_heal = own.map_or_else(|| missing.may_heal(true), |own| own.may_answer_later(missing));
+            let may_heal = part.may_answer_later(Some(containers), missing);
             verdict.gaps.push(Gap::about([name], reason).may_heal(may_heal));
         }
     }

@@ -1,10 +1,10 @@
 use crate::model::{
     Evidence, Finding, Fix, Gap, Hop, Missing, Part, Paths, Place, Role, Setup, Verdict,
     caddy::Caddies,
-    docker::{Container, Containers, Program, is_user_defined},
+    docker::{Containers, Program, is_user_defined},
     facts::Attempt,
     fix::{self, Action},
-    mitmproxy::{Mitmproxies, MitmproxySeen, Mode, ModeServer, Target},
+    mitmproxy::{Interface, Mitmproxies, MitmproxySeen, Mode, ModeServer, Target},
     names::Meaning,
     path::{self, Dial, HopKind},
     route::{self, End, EndKind, Request},
@@ -70,8 +70,10 @@ fn run(
                 "in which mode {} is, is not known: no --mode was read from its command line, and {missing}",
                 part.name
             );
-            let starting = containers.named(&part.name).is_none_or(Container::may_be_starting);
-            verdict.gaps.push(Gap::about([&part.name], reason).may_heal(missing.may_heal(starting)));
+            // The other programs have no API that could tell.
+            let may_heal =
+                seen.command_line.interface == Interface::Mitmweb && part.may_answer_later(Some(containers), missing);
+            verdict.gaps.push(Gap::about([&part.name], reason).may_heal(may_heal));
             continue;
         }
         let paths = paths.unwrap_or(&no_paths);
@@ -407,7 +409,7 @@ impl Case<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Facts, Outlook, Severity, docker::Port, example, facts::Kind, mitmproxy::Interface};
+    use crate::model::{Context, Facts, Outlook, Severity, docker::Port, example, facts::Kind};
 
     fn judged(change: impl FnOnce(&mut Facts)) -> Verdict {
         let mut facts = example::healthy();

@@ -202,8 +202,8 @@ fn when_the_time_is_up_the_report_is_what_was_seen_last() {
         lines,
         [format!("doctor: waiting for {created}"), format!("doctor: 1.2 s are up, and this is left: {created}")]
     );
-    // At 0, 0.5 and 1.2 s.
-    assert_eq!(looks(&count), 3, "{report}");
+    // At 0, 0.5 and 1.2 s; a slow machine may have no time for the one between.
+    assert!((2..=3).contains(&looks(&count)), "{report}");
     assert!(report.ran.took >= Duration::from_millis(1200), "{report}");
     assert_eq!(report.check("container-health")["findings"][0]["may_heal"], true, "{report}");
 }
