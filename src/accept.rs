@@ -45,7 +45,7 @@ pub(crate) fn settle(judged: &mut [Judged], config: &Config) -> Vec<String> {
             if judged[at].accepted[nth].is_some() {
                 continue;
             }
-            let causes = causes(judged[at].check, judged, &finding.about, finding.hop.as_deref());
+            let causes = causes(judged[at].check, judged, &finding.about, finding.hop.as_deref(), finding.outlook);
             let all: Option<Vec<_>> =
                 causes.map(|(own, nth)| Some((own.check.id, own.accepted[nth].clone()?))).collect();
             let Some((id, cause)) = all.and_then(|all| all.into_iter().next()) else { continue };

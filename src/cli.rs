@@ -198,9 +198,13 @@ pub(crate) struct Check {
     )]
     pub(crate) web_password_file: Option<PathBuf>,
 
-    /// How long the whole run may take: 10s, 500ms
+    /// How long the whole run may take, with --wait one look: 10s, 500ms
     #[arg(long, value_name = "TIME", env = "DOCTOR_TIMEOUT", hide_env = true, default_value = TIMEOUT, value_parser = duration, help_heading = "What to look at")]
     pub(crate) timeout: Duration,
+
+    /// Look again until no failure is left that can heal by itself, at most this long: 60s, 2m
+    #[arg(long, value_name = "TIME", env = "DOCTOR_WAIT", hide_env = true, value_parser = duration, conflicts_with = "replay", help_heading = "What to look at")]
+    pub(crate) wait: Option<Duration>,
 
     /// Write what was seen into a file
     #[arg(long, value_name = "FILE", env = "DOCTOR_RECORD", hide_env = true, help_heading = "Recordings")]

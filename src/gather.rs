@@ -20,7 +20,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::probe::{
-    caddy,
+    caddy, clock,
     deadline::Deadline,
     docker::{self, Engined},
     log, mitmweb, ports, probed, process, redact, routes, system,
@@ -68,11 +68,14 @@ pub(crate) async fn gather(request: Request) -> Facts {
 
     let engine = async {
         let (mut seen, engined) = docker::engine(deadline).await;
-        let (containers, networks, info) = match &engined {
+        let (mut containers, networks, info) = match &engined {
             Some(engined) if wants_parts => tokio::join!(engined.containers(), engined.networks(), engined.info()),
             Some(_) => (Err(Missing::NotAsked), Err(Missing::NotAsked), Err(Missing::NotAsked)),
             None => (no_engine(&seen), no_engine(&seen), Err(Missing::NotAsked)),
         };
+        if let (Ok(containers), Ok(info)) = (&mut containers, &info) {
+            clock::age(containers, &info.time);
+        }
         if let Ok(engine) = &mut seen.answer {
             engine.info = Some(info);
         }

@@ -7,7 +7,9 @@ use std::{
 
 use caddy_doctor_checks::{
     ALL, explaining,
-    model::{Check, Context, Explains, Facts, Finding, Gap, Path, Paths, Severity, Verdict, docker::EngineSeen},
+    model::{
+        Check, Context, Explains, Facts, Finding, Gap, Outlook, Path, Paths, Severity, Verdict, docker::EngineSeen,
+    },
 };
 
 use crate::{
@@ -115,24 +117,36 @@ fn run(check: &'static Check, context: &Context) -> Judged {
     }
 }
 
-/// The failures of checks before `check` that touch these parties: the check, and which of its findings.
+/// The failures of checks before `check` that touch these parties: the check, and which of its findings. What is certain
+/// whatever else comes up does not follow from what may heal by itself.
 pub(crate) fn causes<'j>(
     check: &Check,
     judged: &'j [Judged],
     about: &'j [String],
     hop: Option<&'j str>,
+    outlook: Outlook,
 ) -> impl Iterator<Item = (&'j Judged, usize)> {
     let before = explaining(check);
     judged.iter().filter(move |other| before.contains(&other.check.id)).flat_map(move |other| {
         let findings = other.verdict.findings.iter().enumerate();
-        let touching = findings.filter(move |(_, own)| own.severity == Severity::Fail && own.touches(about, hop));
+        let touching = findings.filter(move |(_, own)| {
+            own.severity == Severity::Fail
+                && own.touches(about, hop)
+                && !(outlook == Outlook::Certain && own.outlook == Outlook::MayHeal)
+        });
         touching.map(move |(nth, _)| (other, nth))
     })
 }
 
 /// The checks that they are of.
-fn explained_by(check: &Check, judged: &[Judged], about: &[String], hop: Option<&str>) -> Vec<&'static str> {
-    let mut ids: Vec<&'static str> = causes(check, judged, about, hop).map(|(own, _)| own.check.id).collect();
+fn explained_by(
+    check: &Check,
+    judged: &[Judged],
+    about: &[String],
+    hop: Option<&str>,
+    outlook: Outlook,
+) -> Vec<&'static str> {
+    let mut ids: Vec<&'static str> = causes(check, judged, about, hop, outlook).map(|(own, _)| own.check.id).collect();
     ids.dedup();
     ids
 }
@@ -152,7 +166,7 @@ fn row(own: &Judged, all: &[Judged]) -> CheckReport {
     let (blocked, open): (Vec<(&Gap, Vec<&'static str>)>, Vec<_>) = verdict
         .gaps
         .iter()
-        .map(|gap| (gap, explained_by(check, all, &gap.about, gap.hop.as_deref())))
+        .map(|gap| (gap, explained_by(check, all, &gap.about, gap.hop.as_deref(), Outlook::Stays)))
         .partition(|(_, by)| !by.is_empty());
     let mut blocked_by: Vec<&'static str> = blocked.iter().flat_map(|(_, by)| by.iter().copied()).collect();
     blocked_by.sort_by_key(|id| ALL.iter().position(|check| check.id == *id));
@@ -187,6 +201,7 @@ fn row(own: &Judged, all: &[Judged]) -> CheckReport {
         evidence: verdict.evidence.clone(),
         findings,
         blocked_by,
+        may_be_answered: open.iter().find(|(gap, _)| gap.may_heal).map(|(gap, _)| gap.reason.clone()),
         reason,
         explain: format!("doctor explain {}", check.id),
         duration_ms: *duration_ms,
@@ -194,6 +209,7 @@ fn row(own: &Judged, all: &[Judged]) -> CheckReport {
 }
 
 fn finding_report(check: &Check, finding: &Finding, accepted: Option<AcceptedReport>, all: &[Judged]) -> FindingReport {
+    let consequence_of = explained_by(check, all, &finding.about, finding.hop.as_deref(), finding.outlook);
     FindingReport {
         // An accepted failure fails nothing, whoever reads the report.
         severity: if accepted.is_some() { Severity::Warn } else { finding.severity },
@@ -203,7 +219,9 @@ fn finding_report(check: &Check, finding: &Finding, accepted: Option<AcceptedRep
         summary: finding.summary.clone(),
         evidence: finding.evidence.clone(),
         breaks: finding.explains == Explains::Everything,
-        consequence_of: explained_by(check, all, &finding.about, finding.hop.as_deref()),
+        may_heal: finding.outlook == Outlook::MayHeal && consequence_of.is_empty(),
+        certain: finding.outlook == Outlook::Certain,
+        consequence_of,
         fixes: finding
             .fixes
             .iter()

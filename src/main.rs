@@ -15,6 +15,7 @@ mod judge;
 mod probe;
 mod recording;
 mod report;
+mod wait;
 
 use std::{
     fs,
@@ -184,7 +185,7 @@ fn facts(arguments: &Check) -> Result<Facts, Error> {
             asked.thresholds = arguments.thresholds.clone().unwrap_or_else(|| asked.thresholds.clone());
             facts
         }
-        None => look(arguments)?,
+        None => wait::look(arguments)?,
     };
     if let Some(path) = &arguments.record {
         recording::write(path, &facts)?;
@@ -192,7 +193,8 @@ fn facts(arguments: &Check) -> Result<Facts, Error> {
     Ok(facts)
 }
 
-fn look(arguments: &Check) -> Result<Facts, Error> {
+/// One look; `probe` is whether it may send marked requests.
+fn look(arguments: &Check, probe: bool) -> Result<Facts, Error> {
     let request = Request {
         asked: Asked {
             hosts: arguments.hosts.clone(),
@@ -203,7 +205,7 @@ fn look(arguments: &Check) -> Result<Facts, Error> {
             expect: arguments.expect.clone(),
             why: arguments.why.clone(),
             thresholds: arguments.thresholds.clone().unwrap_or_default(),
-            probe: arguments.probe,
+            probe,
         },
         secrets: Secrets { web_password: web_password(arguments)? },
         timeout: arguments.timeout,

@@ -197,6 +197,20 @@ impl Missing {
     }
 }
 
+impl Missing {
+    /// Whether the same question may be answered later without anybody's doing: what did not answer in time or is not there
+    /// may still be on its way. A refusal means that only where who refuses `may_be_starting`; that somebody may not ask,
+    /// or does not understand the answer, stays.
+    #[must_use]
+    pub fn may_heal(&self, may_be_starting: bool) -> bool {
+        match self.kind() {
+            Some(Kind::TimedOut | Kind::NotRunning | Kind::NotFound) => true,
+            Some(Kind::Refused) => may_be_starting,
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -255,6 +255,7 @@ impl Engined {
         Ok(EngineInfo {
             architecture: answer.architecture.unwrap_or_default(),
             operating_system: answer.operating_system.unwrap_or_default(),
+            time: answer.system_time.unwrap_or_default(),
             proxies: proxies
                 .into_iter()
                 .filter_map(|(name, value)| {
@@ -610,6 +611,7 @@ fn inspected_into(container: &mut Container, answer: &ContainerInspectResponse) 
         exit_code: state.exit_code.unwrap_or_default(),
         error: redact::line(&state.error.unwrap_or_default()),
         started_at: state.started_at.filter(|at| !at.starts_with("0001-")).unwrap_or_default(),
+        running_s: None,
         oom_killed: state.oom_killed.unwrap_or_default(),
         restarts: answer.restart_count.unwrap_or_default(),
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default(),

@@ -123,6 +123,7 @@ impl Report {
                 reason,
                 explain: _,
                 duration_ms: _,
+                may_be_answered: _,
             } = check;
             see(Kind::Words, summary);
             reason.iter_mut().for_each(|text| see(Kind::Words, text));
@@ -138,6 +139,8 @@ impl Report {
                     accepted,
                     fixes,
                     breaks: _,
+                    may_heal: _,
+                    certain: _,
                 } = finding;
                 if let Some(AcceptedReport { reason, expires, severity: _, through: _ }) = accepted {
                     see(Kind::Words, reason);

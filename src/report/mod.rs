@@ -144,6 +144,9 @@ pub(crate) struct CheckReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
     pub(crate) explain: String,
+    /// For `--wait`: what could not be looked at, explained by nobody, and may be answered later.
+    #[serde(skip)]
+    pub(crate) may_be_answered: Option<String>,
     pub(crate) duration_ms: u64,
 }
 
@@ -159,6 +162,12 @@ pub(crate) struct FindingReport {
     pub(crate) summary: String,
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) consequence_of: Vec<&'static str>,
+    /// Whether this root cause may go away without anybody's doing: something is still starting, or slow.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) may_heal: bool,
+    /// Whether it stays whatever else comes up.
+    #[serde(skip)]
+    pub(crate) certain: bool,
     pub(crate) fixes: Vec<FixReport>,
     /// Whether requests do not get past its first party.
     #[serde(skip)]
