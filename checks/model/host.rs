@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Known, mitmproxy::CommandLine};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Host {
     /// `linux`, `macos`, `windows`.
     pub os: String,
@@ -28,6 +29,7 @@ pub struct Host {
 
 /// A route of this machine's kernel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RouteSeen {
     /// In CIDR notation: `10.8.0.0/24`; `0.0.0.0/0` is the way out.
     pub destination: String,
@@ -39,6 +41,7 @@ pub struct RouteSeen {
 
 /// A TCP socket that listens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Listener {
     pub ip: IpAddr,
     pub port: u16,
@@ -51,6 +54,7 @@ pub struct Listener {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Owner {
     pub pid: u32,
     pub name: String,
@@ -58,6 +62,7 @@ pub struct Owner {
 
 /// A Caddy or a mitmproxy on the host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Process {
     pub pid: u32,
     pub program: ProcessProgram,
@@ -67,6 +72,7 @@ pub struct Process {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase", tag = "name")]
 pub enum ProcessProgram {
     Caddy,
