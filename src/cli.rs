@@ -9,6 +9,8 @@ use clap::{
 };
 use clap_complete::Shell;
 
+use crate::own::Own;
+
 /// Tells why traffic does not flow client -> Caddy -> mitmproxy -> backend, and what to type to make it flow.
 #[derive(Debug, Parser)]
 #[command(
@@ -207,6 +209,10 @@ pub(crate) struct Judging {
     /// A warning is a failure, too
     #[arg(long, env = "DOCTOR_STRICT", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "Which checks")]
     pub(crate) strict: bool,
+
+    /// The `[[check]]` entries of `doctor.toml`.
+    #[arg(skip)]
+    pub(crate) own: Vec<Own>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -285,7 +291,7 @@ fn expected(value: &str) -> Result<String, String> {
 }
 
 /// `10s`, `500ms`, `2m`, or a number of seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
     let seconds = match unit {
         "ms" => 0.001,

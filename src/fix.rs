@@ -18,7 +18,6 @@ use crate::{
     cli::{Fix, Format},
     error::Error,
     gather::Secrets,
-    judge,
     report::{self, CheckReport, FindingReport, FixReport, Report, RootCause, Status, json, style::Styles, text},
 };
 
@@ -107,9 +106,8 @@ enum Consent {
 /// Runs `doctor fix`.
 pub(crate) fn fix(arguments: &Fix) -> Result<u8, Error> {
     let output = &arguments.check.output;
-    let judging = &arguments.check.judging;
     let facts = crate::facts(&arguments.check)?;
-    let before = judge::judge(facts.clone(), judging);
+    let before = crate::judged(facts.clone(), &arguments.check)?;
     let mut plan = plan(&before, &arguments.ids);
 
     let asks = output.format != Format::Json && io::stdin().is_terminal() && io::stdout().is_terminal();
@@ -305,7 +303,7 @@ fn apply_all(
     if !tried {
         return Ok(None);
     }
-    let look = || Ok(judge::judge(crate::look(&arguments.check)?, &arguments.check.judging));
+    let look = || crate::judged(crate::look(&arguments.check)?, &arguments.check);
     let mut after = look()?;
     for _ in 1..MOST_LOOKS {
         let is_settled = !matches!(after.status, Status::Fail | Status::Unknown);

@@ -7,7 +7,7 @@ use std::{
 
 use caddy_doctor_checks::{
     ALL, explaining,
-    model::{Check, Context, Explains, Facts, Finding, Gap, Path, Paths, Severity, Verdict, docker::EngineSeen},
+    model::{Check, Context, Explains, Facts, Finding, Gap, Group, Path, Paths, Severity, Verdict, docker::EngineSeen},
 };
 
 use crate::{
@@ -18,15 +18,20 @@ use crate::{
 /// The selected checks, in the order of the report.
 pub(crate) fn selected(judging: &Judging) -> Vec<&'static Check> {
     let only = |check: &Check| judging.only.is_empty() || judging.only.iter().any(|id| id == check.id);
-    ALL.iter().filter(|check| only(check) && !judging.skip.iter().any(|id| id == check.id)).copied().collect()
+    let all = ALL.iter().copied().chain(judging.own.iter().map(|own| own.check));
+    all.filter(|check| only(check) && !judging.skip.iter().any(|id| id == check.id)).collect()
 }
 
-/// Judges.
-pub(crate) fn judge(facts: Facts, judging: &Judging) -> Report {
+/// Judges; `own` are the checks of one's own, which have been run ([`crate::own`]).
+pub(crate) fn judge(facts: Facts, judging: &Judging, mut own: Vec<Judged>) -> Report {
     let checks = selected(judging);
     let elapsed_ms = facts.elapsed_ms;
     let context = Context::new(facts);
-    let judged: Vec<Judged> = checks.iter().map(|check| run(check, &context)).collect();
+    let mut judge = |check: &'static Check| match own.iter().position(|own| own.check.id == check.id) {
+        Some(at) => own.swap_remove(at),
+        None => run(check, &context),
+    };
+    let judged: Vec<Judged> = checks.iter().map(|check| judge(check)).collect();
     let rows: Vec<CheckReport> = judged.iter().map(|own| row(own, &judged)).collect();
 
     let mut root_causes: Vec<RootCause> = rows
@@ -56,7 +61,7 @@ pub(crate) fn judge(facts: Facts, judging: &Judging) -> Report {
         doctor: env!("CARGO_PKG_VERSION"),
         status,
         exit_code,
-        partial: checks.len() < ALL.len(),
+        partial: checks.len() < ALL.len() + judging.own.len(),
         elapsed_ms,
         setup: setup(&context, &rows),
         root_causes,
@@ -65,12 +70,12 @@ pub(crate) fn judge(facts: Facts, judging: &Judging) -> Report {
 }
 
 /// A check that was run.
-struct Judged {
-    check: &'static Check,
-    verdict: Verdict,
+pub(crate) struct Judged {
+    pub(crate) check: &'static Check,
+    pub(crate) verdict: Verdict,
     /// Why it broke, when it did.
-    broken: Option<String>,
-    duration_ms: u64,
+    pub(crate) broken: Option<String>,
+    pub(crate) duration_ms: u64,
 }
 
 fn run(check: &'static Check, context: &Context) -> Judged {
@@ -116,7 +121,7 @@ fn row(own: &Judged, all: &[Judged]) -> CheckReport {
         .map(|gap| (gap, explained_by(check, all, &gap.about, gap.hop.as_deref())))
         .partition(|(_, by)| !by.is_empty());
     let mut blocked_by: Vec<&'static str> = blocked.iter().flat_map(|(_, by)| by.iter().copied()).collect();
-    blocked_by.sort_by_key(|id| ALL.iter().position(|check| check.id == *id));
+    blocked_by.sort_by_key(|id| all.iter().position(|other| other.check.id == *id));
     blocked_by.dedup();
 
     let open_reason = broken.clone().or_else(|| open.first().map(|(gap, _)| gap.reason.clone()));
@@ -160,7 +165,8 @@ fn finding_report(check: &Check, finding: &Finding, all: &[Judged]) -> FindingRe
         hop: finding.hop.clone(),
         summary: finding.summary.clone(),
         evidence: finding.evidence.clone(),
-        breaks: finding.explains == Explains::Everything,
+        // What is asked by a check of one's own need not be in the way of requests; where it is, it names the hop.
+        breaks: finding.explains == Explains::Everything && check.group != Group::Own,
         consequence_of: explained_by(check, all, &finding.about, finding.hop.as_deref()),
         fixes: finding
             .fixes

@@ -9,6 +9,7 @@ mod explain;
 mod fix;
 mod gather;
 mod judge;
+mod own;
 mod probe;
 mod recording;
 mod report;
@@ -18,6 +19,7 @@ use std::{
     io::{self, Write},
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
 
 use caddy_doctor_checks::model::{Facts, facts::Asked};
@@ -78,7 +80,7 @@ fn run(cli: Cli) -> Result<u8, Error> {
         }
         Some(Command::Demo { name, output }) => {
             let facts = recording::demo(name.as_deref())?;
-            finish(&judge::judge(facts, &Judging::default()), &output)
+            finish(&judge::judge(facts, &Judging::default(), Vec::new()), &output)
         }
         Some(Command::Explain { id }) => {
             print(&explain::explain(id.as_deref()));
@@ -99,7 +101,15 @@ fn run(cli: Cli) -> Result<u8, Error> {
 
 fn check(arguments: Check) -> Result<u8, Error> {
     let facts = facts(&arguments)?;
-    finish(&judge::judge(facts, &arguments.judging), &arguments.output)
+    finish(&judged(facts, &arguments)?, &arguments.output)
+}
+
+/// Judges what was seen. Checks of one's own are run on it before, in the time that is left of the run.
+pub(crate) fn judged(facts: Facts, arguments: &Check) -> Result<Report, Error> {
+    let taken = if arguments.replay.is_some() { 0 } else { facts.elapsed_ms };
+    let left = arguments.timeout.saturating_sub(Duration::from_millis(taken));
+    let own = own::run(&arguments.judging, &facts, left)?;
+    Ok(judge::judge(facts, &arguments.judging, own))
 }
 
 /// What is seen now, or was when it was recorded.
