@@ -79,12 +79,15 @@ fn run(
                 continue;
             }
         };
-        let wanted = Expected { text: text::join_port(name, port), name, port };
+        let why = asked.why.get(expected).map(String::as_str);
+        let wanted = Expected { text: text::join_port(name, port), name, port, why };
         match view.connection(name, port).map(|seen| (&seen.answer, seen.ip)) {
             Some((ConnectionAnswer::Accepted, ip)) => {
                 connected += 1;
                 let at = ip.filter(|ip| name.parse() != Ok(*ip)).map(|ip| format!(" at {ip}")).unwrap_or_default();
-                verdict.evidence.push(Evidence::new(&wanted.text, format!("accepts a connection{at} ({})", view.way)));
+                let why = why.map(|why| format!("; needed for: {why}")).unwrap_or_default();
+                let seen = format!("accepts a connection{at} ({}){why}", view.way);
+                verdict.evidence.push(Evidence::new(&wanted.text, seen));
             }
             Some((answer, _)) => verdict.findings.push(cases.unreachable(&wanted, view, Some(answer))),
             None => match view.name(name).map(|seen| &seen.answer) {
@@ -116,6 +119,8 @@ struct Expected<'e> {
     text: String,
     name: &'e str,
     port: u16,
+    /// What it is needed for, where somebody said so.
+    why: Option<&'e str>,
 }
 
 struct Cases<'c> {
@@ -174,7 +179,12 @@ impl<'c> Cases<'c> {
             Meaning::Unknown if answer.is_none() => self.no_such_name(wanted),
             Meaning::TheHost | Meaning::Address(_) | Meaning::Unknown => self.nobody(wanted, &said),
         };
-        finding.seen(&wanted.text, format!("{said} ({})", view.way)).seen("the doctor runs", self.whereabouts())
+        let finding =
+            finding.seen(&wanted.text, format!("{said} ({})", view.way)).seen("the doctor runs", self.whereabouts());
+        match wanted.why {
+            Some(why) => finding.seen("needed for", why),
+            None => finding,
+        }
     }
 
     fn nobody(&self, wanted: &Expected<'_>, said: &str) -> Finding {

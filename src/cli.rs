@@ -1,15 +1,19 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use caddy_doctor_checks::{ALL, model::text};
+use caddy_doctor_checks::model::{Thresholds, text};
 use clap::{
     ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     builder::{FalseyValueParser, Resettable},
+    parser::ValueSource,
 };
 use clap_complete::Shell;
 
-use crate::own::Own;
+use crate::{
+    config::Config,
+    own::{self, Own},
+};
 
 /// Tells why traffic does not flow client -> Caddy -> mitmproxy -> backend, and what to type to make it flow.
 #[derive(Debug, Parser)]
@@ -28,7 +32,8 @@ Examples:
   doctor explain shared-network              what a check looks at, why it matters, how to fix it
   doctor demo                                a broken setup, judged without Docker
 
-Every option can also be set in the environment: DOCTOR_HOST, DOCTOR_FORMAT, ...
+Every option can also be set in the environment: DOCTOR_HOST, DOCTOR_FORMAT, ... and most in doctor.toml; doctor init
+writes one.
 
 Exit codes: 0 no failure, 1 at least one failure (with --strict also a warning), 2 wrong arguments,
             3 nothing failed but something could not be looked at.
@@ -40,6 +45,9 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) check: Check,
+    /// Where the options of [`Check`] come from, by the names of its fields: what is not here was not said.
+    #[arg(skip)]
+    pub(crate) given: BTreeMap<String, ValueSource>,
 }
 
 impl Cli {
@@ -52,7 +60,10 @@ impl Cli {
             _ => arg,
         });
         let mut matches: ArgMatches = command.try_get_matches()?;
-        Self::from_arg_matches_mut(&mut matches)
+        let own = matches.subcommand().map_or(&matches, |(_, own)| own);
+        let sources = own.ids().filter_map(|id| Some((id.to_string(), own.value_source(id.as_str())?)));
+        let given = sources.filter(|(_, source)| *source != ValueSource::DefaultValue).collect();
+        Ok(Self { given, ..Self::from_arg_matches_mut(&mut matches)? })
     }
 
     /// Whether JSON was asked for on a command line that could not be read.
@@ -83,6 +94,11 @@ person at a terminal says yes. Without a terminal and without --yes nothing is d
 
 Exit codes: those of what is seen afterwards, or of the first look when nothing was done.")]
     Fix(Box<Fix>),
+    /// Write a doctor.toml from the setup that is found here
+    #[command(after_help = "\
+It looks as doctor check does, and writes doctor.toml into this folder, or the file that --config names. What is active in
+it gives the same report as without it; the rest is there to be uncommented.")]
+    Init(Box<Init>),
     /// Judge a recorded setup that is built in: needs no Docker
     Demo {
         /// Which one; `doctor demo list` lists them
@@ -93,13 +109,20 @@ Exit codes: those of what is seen afterwards, or of the first look when nothing 
     /// Tell what a check looks at, why it matters and how to fix it
     Explain {
         /// The id of a check; without it, every check in a line
-        #[arg(value_parser = check_id)]
         id: Option<String>,
+        #[command(flatten)]
+        settings: Settings,
+        #[arg(skip)]
+        own: Vec<Own>,
     },
     /// List every check
     List {
         #[arg(long, value_enum, default_value_t)]
         format: ListFormat,
+        #[command(flatten)]
+        settings: Settings,
+        #[arg(skip)]
+        own: Vec<Own>,
     },
     /// Print the completions of a shell
     Completions {
@@ -175,13 +198,50 @@ pub(crate) struct Check {
     pub(crate) replay: Option<PathBuf>,
 
     #[command(flatten)]
+    pub(crate) settings: Settings,
+
+    /// Run the checks of one's own of a doctor.toml that was found and not named
+    #[arg(long, env = "DOCTOR_OWN_CHECKS", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "Settings")]
+    pub(crate) own_checks: bool,
+
+    /// `[thresholds]` of `doctor.toml`.
+    #[arg(skip)]
+    pub(crate) thresholds: Option<Thresholds>,
+
+    /// What an expected address is needed for, by address: `why` of an `[[expect]]` of `doctor.toml`.
+    #[arg(skip)]
+    pub(crate) why: BTreeMap<String, String>,
+
+    #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// Which `doctor.toml`.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// The settings to use [default: doctor.toml of this folder, or of one above it]
+    #[arg(long, value_name = "FILE", env = "DOCTOR_CONFIG", hide_env = true, help_heading = "Settings")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Use no doctor.toml
+    #[arg(long, env = "DOCTOR_NO_CONFIG", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "Settings")]
+    pub(crate) no_config: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Write over a file that is there
+    #[arg(long, env = "DOCTOR_FORCE", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "What to do")]
+    pub(crate) force: bool,
+
+    #[command(flatten)]
+    pub(crate) check: Check,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Fix {
     /// Only what these checks found, warnings as well [default: every failure]
-    #[arg(value_name = "ID", value_parser = check_id)]
+    #[arg(value_name = "ID")]
     pub(crate) ids: Vec<String>,
 
     /// Tell what would be done, and do nothing
@@ -199,11 +259,25 @@ pub(crate) struct Fix {
 #[derive(Debug, Default, Args)]
 pub(crate) struct Judging {
     /// Make these checks only
-    #[arg(long, value_name = "ID,..", env = "DOCTOR_ONLY", hide_env = true, value_delimiter = ',', value_parser = check_id, help_heading = "Which checks")]
+    #[arg(
+        long,
+        value_name = "ID,..",
+        env = "DOCTOR_ONLY",
+        hide_env = true,
+        value_delimiter = ',',
+        help_heading = "Which checks"
+    )]
     pub(crate) only: Vec<String>,
 
     /// Leave these checks out
-    #[arg(long, value_name = "ID,..", env = "DOCTOR_SKIP", hide_env = true, value_delimiter = ',', value_parser = check_id, help_heading = "Which checks")]
+    #[arg(
+        long,
+        value_name = "ID,..",
+        env = "DOCTOR_SKIP",
+        hide_env = true,
+        value_delimiter = ',',
+        help_heading = "Which checks"
+    )]
     pub(crate) skip: Vec<String>,
 
     /// A warning is a failure, too
@@ -213,6 +287,10 @@ pub(crate) struct Judging {
     /// The `[[check]]` entries of `doctor.toml`.
     #[arg(skip)]
     pub(crate) own: Vec<Own>,
+
+    /// What `doctor.toml` says beside options.
+    #[arg(skip)]
+    pub(crate) config: Option<Config>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -266,24 +344,23 @@ fn target(text: &str) -> Result<Target, String> {
 
 /// A name or an address. What may be a password in it is not taken in: no API of this setup asks for one there.
 #[expect(clippy::unnecessary_wraps, reason = "clap's signature")]
-fn reference(text: &str) -> Result<String, String> {
+pub(crate) fn reference(text: &str) -> Result<String, String> {
     Ok(text::without_user_info(text))
 }
 
-/// An id that exists.
-fn check_id(id: &str) -> Result<String, String> {
-    if caddy_doctor_checks::find(id).is_some() {
-        return Ok(id.to_owned());
+/// The check with this id, or a sentence with the nearest that there is.
+pub(crate) fn check_of(id: &str, own: &[Own]) -> Result<&'static caddy_doctor_checks::model::Check, String> {
+    if let Some(check) = own::all(own).find(|check| check.id == id) {
+        return Ok(check);
     }
-    let known = ALL.iter().map(|check| check.id);
-    Err(match text::nearest(id, known) {
+    Err(match text::nearest(id, own::all(own).map(|check| check.id)) {
         Some(near) => format!("there is no check `{id}`; did you mean `{near}`? `doctor list` lists them all"),
         None => format!("there is no check `{id}`; `doctor list` lists them all"),
     })
 }
 
 /// A host and a port.
-fn expected(value: &str) -> Result<String, String> {
+pub(crate) fn expected(value: &str) -> Result<String, String> {
     match text::host_and_port(value) {
         Some((host, Some(_))) if !host.is_empty() && !host.contains('/') => Ok(value.to_owned()),
         _ => Err("say a host and a port, like mitmproxy:8080 or 127.0.0.1:8082".to_owned()),
@@ -328,7 +405,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_id_gets_a_guess() {
-        assert!(check_id("shared-netwrok").unwrap_err().contains("did you mean `shared-network`"));
+        assert!(check_of("shared-netwrok", &[]).unwrap_err().contains("did you mean `shared-network`"));
     }
 
     #[test]

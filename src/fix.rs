@@ -406,7 +406,10 @@ fn say_plan(said: &mut Said, plan: &[Step], report: &Report, ids: &[String]) {
         .checks
         .iter()
         .filter(|check| check.status == Status::Warn && !ids.iter().any(|id| id == check.id))
-        .filter(|check| check.findings.iter().any(|own| own.fixes.iter().any(|fix| fix.apply != Apply::Manual)))
+        .filter(|check| {
+            let mut fixes = check.findings.iter().filter(|own| own.accepted.is_none()).flat_map(|own| &own.fixes);
+            fixes.any(|fix| fix.apply != Apply::Manual)
+        })
         .map(|check| check.id)
         .collect();
     let nothing = match (plan, report.status) {

@@ -3,11 +3,14 @@
 //! Arguments, then facts ([`gather`], all I/O), then the judgement ([`judge`], none), then one of the formats ([`report`]).
 //! Nothing of that changes anything; what does is in [`fix`], and runs for `doctor fix` alone.
 
+mod accept;
 mod cli;
+mod config;
 mod error;
 mod explain;
 mod fix;
 mod gather;
+mod init;
 mod judge;
 mod own;
 mod probe;
@@ -33,7 +36,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let cli = match Cli::read() {
+    let mut cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => {
             if error.exit_code() == 2 && Cli::wants_json() {
@@ -43,14 +46,21 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    // What the file says of the format counts for its own errors, and those of the run, too.
+    let configured = config::apply(&mut cli);
     let format = match &cli.command {
         None => cli.check.output.format,
         Some(Command::Check(check)) => check.output.format,
         Some(Command::Fix(fix)) => fix.check.output.format,
+        Some(Command::Init(init)) => init.check.output.format,
         Some(Command::Demo { output, .. }) => output.format,
         Some(_) => Format::Text,
     };
-    match std::panic::catch_unwind(|| run(cli)) {
+    let ran = match configured {
+        Ok(()) => std::panic::catch_unwind(|| run(cli)),
+        Err(error) => Ok(Err(error)),
+    };
+    match ran {
         Ok(Ok(code)) => ExitCode::from(code),
         // The default message of the panic is on standard error.
         Err(_) => {
@@ -74,6 +84,7 @@ fn run(cli: Cli) -> Result<u8, Error> {
         None => check(cli.check),
         Some(Command::Check(arguments)) => check(*arguments),
         Some(Command::Fix(arguments)) => fix::fix(&arguments),
+        Some(Command::Init(arguments)) => init::init(&arguments),
         Some(Command::Demo { name: Some(name), .. }) if name == "list" => {
             print(&recording::demos());
             Ok(0)
@@ -82,12 +93,12 @@ fn run(cli: Cli) -> Result<u8, Error> {
             let facts = recording::demo(name.as_deref())?;
             finish(&judge::judge(facts, &Judging::default(), Vec::new()), &output)
         }
-        Some(Command::Explain { id }) => {
-            print(&explain::explain(id.as_deref()));
+        Some(Command::Explain { id, own, .. }) => {
+            print(&explain::explain(id.as_deref(), &own)?);
             Ok(0)
         }
-        Some(Command::List { format }) => {
-            print(&explain::list(format));
+        Some(Command::List { format, own, .. }) => {
+            print(&explain::list(format, &own));
             Ok(0)
         }
         Some(Command::Completions { shell }) => {
@@ -131,6 +142,8 @@ fn facts(arguments: &Check) -> Result<Facts, Error> {
                 asked.expect.clone_from(&arguments.expect);
             }
             asked.project = arguments.project.clone().or(asked.project.take());
+            asked.why.extend(arguments.why.clone());
+            asked.thresholds = arguments.thresholds.clone().unwrap_or_else(|| asked.thresholds.clone());
             facts
         }
         None => look(arguments)?,
@@ -150,8 +163,9 @@ fn look(arguments: &Check) -> Result<Facts, Error> {
             project: arguments.project.clone(),
             folder: folder(),
             expect: arguments.expect.clone(),
+            why: arguments.why.clone(),
+            thresholds: arguments.thresholds.clone().unwrap_or_default(),
             probe: arguments.probe,
-            ..Asked::default()
         },
         secrets: Secrets { web_password: web_password(arguments)? },
         timeout: arguments.timeout,

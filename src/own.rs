@@ -36,13 +36,13 @@ const SHARE: f32 = 0.9;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Entry {
-    pub(crate) id: String,
+    id: String,
     title: String,
     /// The program and its arguments. Nothing takes it apart: a shell has to be named, `["sh", "-c", ".."]`.
     command: Vec<String>,
     /// The checks whose failure about the same party explains a finding of this one.
     #[serde(default)]
-    pub(crate) after: Vec<String>,
+    after: Vec<String>,
     /// As `--timeout`.
     timeout: Option<String>,
 }
@@ -59,39 +59,41 @@ pub(crate) struct Own {
     withheld: Option<String>,
 }
 
+/// Every check, in the order of the report: those of one's own come last.
+pub(crate) fn all(own: &[Own]) -> impl Iterator<Item = &'static Check> {
+    ALL.iter().copied().chain(own.iter().map(|own| own.check))
+}
+
 /// Makes checks of the entries of `file`, each after those of them that can explain it. They are `withheld` when nobody said
 /// that the commands of this file may be run.
 ///
 /// The few strings of an entry live as long as the process, as those of the built-in checks do.
 ///
 /// # Errors
-/// What is wrong with which entry, a sentence.
-pub(crate) fn checks(entries: Vec<Entry>, file: &Path, withheld: bool) -> Result<Vec<Own>, String> {
+/// Which entry is wrong, and a sentence.
+pub(crate) fn checks(entries: &[Entry], file: &Path, withheld: bool) -> Result<Vec<Own>, (usize, String)> {
     for (at, entry) in entries.iter().enumerate() {
-        entry.validate(&entries[..at])?;
+        entry.validate(&entries[..at]).map_err(|why| (at, why))?;
     }
-    let ids: Vec<String> = entries.iter().map(|entry| entry.id.clone()).collect();
-    for entry in &entries {
-        let known = || ALL.iter().map(|check| check.id).chain(ids.iter().map(String::as_str));
+    let known = || ALL.iter().map(|check| check.id).chain(entries.iter().map(|entry| entry.id.as_str()));
+    for (at, entry) in entries.iter().enumerate() {
         if let Some(unknown) = entry.after.iter().find(|id| !known().any(|known| known == *id)) {
             let near = text::nearest(unknown, known()).map(|near| format!("; did you mean `{near}`?"));
             let (id, unknown, near) = (&entry.id, report::shown(unknown), near.unwrap_or_default());
-            return Err(format!("`{id}` is after `{unknown}`, and there is no such check{near}"));
+            return Err((at, format!("`{id}` is after `{unknown}`, and there is no such check{near}")));
         }
     }
-    let mut open = entries;
+    let mut open: Vec<(usize, &Entry)> = entries.iter().enumerate().collect();
     let mut all: Vec<Own> = Vec::new();
-    while !open.is_empty() {
+    while let Some((first, _)) = open.first() {
         let is_done = |id: &String| caddy_doctor_checks::find(id).is_some() || all.iter().any(|own| own.check.id == id);
-        let Some(next) = open.iter().position(|entry| entry.after.iter().all(is_done)) else {
-            let circle: Vec<String> = open.iter().map(|entry| format!("`{}`", entry.id)).collect();
-            return Err(format!(
-                "`after` leads in a circle: {}; no check can be the cause of itself",
-                text::list(&circle)
-            ));
+        let Some(next) = open.iter().position(|(_, entry)| entry.after.iter().all(is_done)) else {
+            let circle: Vec<String> = open.iter().map(|(_, entry)| format!("`{}`", entry.id)).collect();
+            let circle = text::list(&circle);
+            return Err((*first, format!("`after` leads in a circle: {circle}; no check is the cause of itself")));
         };
-        let entry = open.remove(next);
-        let own = entry.check(&all, file, withheld)?;
+        let (at, entry) = open.remove(next);
+        let own = entry.check(&all, file, withheld).map_err(|why| (at, why))?;
         all.push(own);
     }
     Ok(all)
@@ -127,7 +129,7 @@ impl Entry {
     }
 
     /// `before` are the own checks that it may come after.
-    fn check(self, before: &[Own], file: &Path, withheld: bool) -> Result<Own, String> {
+    fn check(&self, before: &[Own], file: &Path, withheld: bool) -> Result<Own, String> {
         let timeout = match &self.timeout {
             Some(time) => cli::duration(time).map_err(|why| format!("the timeout of `{}`: {why}", self.id))?,
             None => USUAL,
@@ -155,7 +157,7 @@ impl Entry {
             command.join(" "),
         );
         let check = Check {
-            id: self.id.leak(),
+            id: self.id.clone().leak(),
             group: Group::Own,
             after: after.leak(),
             needs: if withheld { &[] } else { EVERYTHING },
@@ -167,7 +169,7 @@ impl Entry {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Ok(Own {
             check: Box::leak(Box::new(check)),
-            command: self.command,
+            command: self.command.clone(),
             timeout,
             folder: folder.to_owned(),
             withheld: withheld
@@ -211,15 +213,11 @@ pub(crate) fn run(judging: &Judging, facts: &Facts, time: Duration) -> Result<Ve
 impl Own {
     async fn judged(&self, input: &Arc<[u8]>, left: Duration) -> Judged {
         let start = Instant::now();
-        let (verdict, broken) = match &self.withheld {
-            Some(why) => (Verdict::not_applicable(why.clone()), None),
-            None => match self.verdict(input, left).await {
-                Ok(verdict) => (verdict, None),
-                Err(why) => (Verdict::default(), Some(why)),
-            },
+        let said = match &self.withheld {
+            Some(why) => Ok(Verdict::not_applicable(why.clone())),
+            None => self.verdict(input, left).await,
         };
-        let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Judged { check: self.check, verdict, broken, duration_ms }
+        Judged::new(self.check, said, start)
     }
 
     /// What its program says, or what is wrong with the program.

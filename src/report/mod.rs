@@ -46,6 +46,15 @@ pub(crate) struct Report {
     /// Some checks were left out on request.
     pub(crate) partial: bool,
     pub(crate) elapsed_ms: u64,
+    /// The `doctor.toml` that was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) config: Option<String>,
+    /// How many findings are accepted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) accepted: usize,
+    /// What else is to be said: a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
     pub(crate) setup: SetupReport,
     pub(crate) root_causes: Vec<RootCause>,
     pub(crate) checks: Vec<CheckReport>,
@@ -127,7 +136,10 @@ pub(crate) struct CheckReport {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct FindingReport {
+    /// Of an accepted one always a warning.
     pub(crate) severity: Severity,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) accepted: Option<AcceptedReport>,
     pub(crate) about: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hop: Option<String>,
@@ -138,6 +150,19 @@ pub(crate) struct FindingReport {
     /// Whether requests do not get past its first party.
     #[serde(skip)]
     pub(crate) breaks: bool,
+}
+
+/// Why a finding does not count.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct AcceptedReport {
+    pub(crate) reason: String,
+    /// The last day on which it is accepted, in UTC: `2026-12-31`.
+    pub(crate) expires: String,
+    /// How bad it would be otherwise.
+    pub(crate) severity: Severity,
+    /// The check whose accepted failure it follows from, when it is not accepted itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) through: Option<&'static str>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -152,6 +177,24 @@ pub(crate) struct FixReport {
     /// For `doctor fix`.
     #[serde(skip)]
     pub(crate) action: Action,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl CheckReport {
+    /// Whether all that it found is accepted; it is then told like a warning, which `--strict` does not count.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.status == Status::Warn && self.findings.iter().all(|finding| finding.accepted.is_some())
+    }
+}
+
+impl FindingReport {
+    /// Whether something does not work, accepted or not.
+    pub(crate) fn is_failure(&self) -> bool {
+        self.accepted.as_ref().map_or(self.severity, |accepted| accepted.severity) == Severity::Fail
+    }
 }
 
 impl Report {
