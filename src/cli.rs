@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use caddy_doctor_checks::model::{Thresholds, text};
 use clap::{
-    ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     builder::{FalseyValueParser, Resettable},
     parser::ValueSource,
 };
@@ -55,10 +55,11 @@ impl Cli {
     /// set such.
     pub(crate) fn read() -> Result<Self, clap::Error> {
         let is_empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
-        let command = Self::command().mut_args(|arg| match arg.get_env() {
+        let without_empty = |arg: Arg| match arg.get_env() {
             Some(name) if is_empty(name) => arg.env(Resettable::Reset),
             _ => arg,
-        });
+        };
+        let command = Self::command().mut_args(without_empty).mut_subcommands(|own| own.mut_args(without_empty));
         let mut matches: ArgMatches = command.try_get_matches()?;
         let own = matches.subcommand().map_or(&matches, |(_, own)| own);
         let sources = own.ids().filter_map(|id| Some((id.to_string(), own.value_source(id.as_str())?)));

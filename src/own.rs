@@ -34,7 +34,7 @@ const SHARE: f32 = 0.9;
 
 /// A `[[check]]` as it stands in the file.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 pub(crate) struct Entry {
     id: String,
     title: String,

@@ -89,7 +89,7 @@ pub struct Asked {
 /// From where on checks warn of something that grows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
 pub struct Thresholds {
     /// `dns-lookup`: a name that takes longer to resolve, in milliseconds.
     pub dns_ms: u64,

@@ -54,7 +54,7 @@ struct Keys {
 
 /// An `[[expect]]`, or a string of the list `expect`, which has no `why`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct Expect {
     address: String,
     why: Option<String>,
@@ -64,7 +64,7 @@ struct Expect {
 ///
 /// `expires` is required: one without an end would hide a failure for good. Who wants that has to write a far date.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct Accept {
     check: Spanned<String>,
     about: Option<Spanned<Value>>,
@@ -205,8 +205,18 @@ struct Text {
 
 impl Text {
     fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        toml::from_str(&self.content)
-            .map_err(|error| self.error(error.span().unwrap_or_default(), &said(error.message())))
+        toml::from_str(&self.content).map_err(|error| {
+            let span = error.span().unwrap_or_default();
+            let message = said(error.message());
+            // A wrong value is told with its name, which stands before it.
+            let line = self.content.get(..span.start).and_then(|before| before.lines().last()).unwrap_or_default();
+            match line.split_once('=') {
+                Some((name, _)) if message.starts_with("invalid ") => {
+                    self.error(span, &format!("`{}`: {message}", name.trim()))
+                }
+                _ => self.error(span, &message),
+            }
+        })
     }
 
     /// `doctor.toml:12`
@@ -312,6 +322,9 @@ fn said(message: &str) -> String {
             (None, _) => format!("there is no name `{name}`; there are {}", text::list(&known)),
         };
     }
+    if let Some(name) = message.strip_prefix("missing field ") {
+        return format!("{name} is missing");
+    }
     let message: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    message.join("; ").replace("expected a sequence", "expected a list").replace("missing field", "there is no")
+    message.join("; ").replace("a sequence", "a list").replace("u64", "a whole number of at least 0")
 }
