@@ -202,6 +202,8 @@ pub(crate) fn run(judging: &Judging, facts: &Facts, time: Duration) -> Result<Ve
     if own.is_empty() {
         return Ok(Vec::new());
     }
+    #[cfg(unix)]
+    program::groups::end_when_interrupted();
     let time = time.mul_f32(SHARE);
     let input: Arc<[u8]> = recording::text(facts).into_bytes().into();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;

@@ -1,5 +1,7 @@
 //! Runs one program: everything that it may do wrong ends here, in time.
 
+#[cfg(unix)]
+use std::sync::PoisonError;
 use std::{io::ErrorKind, path::Path, process::Stdio, time::Duration};
 
 use tokio::{
@@ -58,7 +60,7 @@ pub(super) async fn run(command: &[String], folder: &Path, input: &[u8], time: D
             _ => format!("cannot be started: {error}"),
         })
     })?;
-    let group = Group::of(child.id());
+    let mut group = Group::of(child.id());
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
 
     let (mut printed, mut said) = (Vec::new(), Vec::new());
@@ -148,21 +150,66 @@ async fn read_end(from: Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) -> R
     Ok(())
 }
 
-/// The process group of a program.
-struct Group(std::cell::Cell<Option<i32>>);
+/// The process group of a program; on other systems than Unix there is none, and only the program itself is ended.
+struct Group(Option<i32>);
 
 impl Group {
     fn of(leader: Option<u32>) -> Self {
-        Self(std::cell::Cell::new(leader.and_then(|leader| i32::try_from(leader).ok())))
+        let leader = leader.and_then(|leader| i32::try_from(leader).ok());
+        #[cfg(unix)]
+        groups::RUNNING.lock().unwrap_or_else(PoisonError::into_inner).extend(leader);
+        Self(leader)
     }
 
     /// Ends what is left of it; once, since its number may be given anew later.
-    fn end(&self) {
+    fn end(&mut self) {
         #[cfg(unix)]
         if let Some(leader) = self.0.take() {
-            use nix::{sys::signal, unistd::Pid};
-            // An error says that nothing is left.
-            let _ = signal::killpg(Pid::from_raw(leader), signal::Signal::SIGKILL);
+            groups::RUNNING.lock().unwrap_or_else(PoisonError::into_inner).retain(|own| *own != leader);
+            groups::kill(leader);
         }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(unix)]
+pub(super) mod groups {
+    use std::{
+        sync::{Mutex, Once, PoisonError},
+        thread,
+    };
+
+    use nix::{sys::signal, unistd::Pid};
+    use signal_hook::{
+        consts::{SIGINT, SIGTERM},
+        iterator::Signals,
+        low_level,
+    };
+
+    pub(super) static RUNNING: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+    pub(super) fn kill(leader: i32) {
+        // An error says that nothing is left of it.
+        let _ = signal::killpg(Pid::from_raw(leader), signal::Signal::SIGKILL);
+    }
+
+    /// From now on Ctrl-C, which reaches the doctor's own group only, ends the programs and then the doctor as it would have.
+    pub(crate) fn end_when_interrupted() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            // Without it the doctor is ended as ever, and a program runs until it is done.
+            let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
+            thread::spawn(move || {
+                for signal in signals.forever() {
+                    RUNNING.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().for_each(kill);
+                    let _ = low_level::emulate_default_handler(signal);
+                }
+            });
+        });
     }
 }
