@@ -1,6 +1,7 @@
 //! `doctor`: tells why traffic does not flow client -> Caddy -> mitmproxy -> backend, and what to type to make it flow.
 //!
 //! Arguments, then facts ([`gather`], all I/O), then the judgement ([`judge`], none), then one of the formats ([`report`]).
+//! The programs of checks of one's own ([`own`]) are run on the facts before the judgement.
 //! Nothing of that changes anything; what does is in [`fix`], and runs for `doctor fix` alone.
 
 mod accept;

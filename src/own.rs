@@ -203,7 +203,9 @@ pub(crate) fn run(judging: &Judging, facts: &Facts, time: Duration) -> Result<Ve
         return Ok(Vec::new());
     }
     #[cfg(unix)]
-    program::groups::end_when_interrupted();
+    if own.iter().any(|own| own.withheld.is_none()) {
+        program::groups::end_when_interrupted();
+    }
     let time = time.mul_f32(SHARE);
     let input: Arc<[u8]> = recording::text(facts).into_bytes().into();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;

@@ -289,9 +289,8 @@ fn within(time: Duration, is_so: impl Fn() -> bool) -> bool {
 
 /// Gone, or ended and not yet waited for by whoever inherited it.
 fn is_gone(pid: &str) -> bool {
-    let state = Command::new("ps").args(["-o", "state=", "-p", pid]).output().expect("ps is needed");
-    let state = String::from_utf8_lossy(&state.stdout).trim().to_owned();
-    state.is_empty() || state.starts_with('Z')
+    let script = "! kill -0 \"$1\" 2>/dev/null || grep -q '^State:[[:space:]]*Z' \"/proc/$1/status\" 2>/dev/null";
+    Command::new("sh").args(["-c", script, "sh", pid]).status().unwrap().success()
 }
 
 #[test]
