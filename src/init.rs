@@ -87,8 +87,13 @@ fn written(facts: &Facts) -> (String, String) {
     if expected.is_empty() {
         expected.push(("127.0.0.1:8080".to_owned(), "the tests send their requests there".to_owned()));
     }
-    for (address, why) in expected {
-        out.text.push_str(&format!("# [[expect]]\n# address = {}\n# why = {}\n", quoted(&address), quoted(&why)));
+    for (address, why) in expected.iter().filter(|(address, _)| !asked.expect.contains(address)) {
+        out.text.push_str(&format!("# [[expect]]\n# address = {}\n# why = {}\n", quoted(address), quoted(why)));
+    }
+    // What was expected of this look is expected of the next.
+    for address in &asked.expect {
+        out.text.push_str(&format!("[[expect]]\naddress = {}\n", quoted(address)));
+        out.active.push(format!("expect {}", quoted(address)));
     }
 
     out.section("From where on checks warn of something that grows; what stands here is usual.");

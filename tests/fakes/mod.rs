@@ -664,7 +664,7 @@ pub(crate) fn mitmweb_behind(
 }
 
 /// A folder of one test, removed with all that is in it.
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
     pub(crate) fn new() -> Self {
