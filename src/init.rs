@@ -117,6 +117,14 @@ fn written(facts: &Facts) -> (String, String) {
         out.text.push_str(&format!("# about = [{}]\n", about.join(", ")));
     }
     out.text.push_str("# reason = \"why it is no harm, and who knows more\"\n# expires = 2026-12-31\n");
+    out.section(
+        "A check of one's own: a program that gets the facts as JSON and prints a verdict (docs/own-checks.md of the doctor).\n\
+         It is run when this file is named, or with --own-checks.",
+    );
+    out.text.push_str(
+        "# [[check]]\n# id = \"test-hosts\"\n# title = \"Does Caddy serve only Hosts of the test domain?\"\n",
+    );
+    out.text.push_str("# command = [\"python3\", \"checks/test-hosts.py\"]\n# after = [\"caddy-admin\"]\n");
     let found = out.active.join(", ");
     (out.text, found)
 }

@@ -122,7 +122,7 @@ impl Entry {
                 "the title of `{id}` has to be one line of 1 to 120 characters, all of which can be seen"
             ));
         }
-        if command.first().is_none_or(|program| program.is_empty()) || command.iter().any(|word| word.contains('\0')) {
+        if command.first().is_none_or(String::is_empty) || command.iter().any(|word| word.contains('\0')) {
             return Err(format!("the command of `{id}` has to be a list of words, the first of which is a program"));
         }
         Ok(())
