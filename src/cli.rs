@@ -32,8 +32,8 @@ Examples:
   doctor explain shared-network              what a check looks at, why it matters, how to fix it
   doctor demo                                a broken setup, judged without Docker
 
-Every option can also be set in the environment: DOCTOR_HOST, DOCTOR_FORMAT, ... and most in doctor.toml; doctor init
-writes one.
+Every option can also be set in the environment: DOCTOR_HOST, DOCTOR_FORMAT, ...; most of them also
+in doctor.toml, which doctor init writes.
 
 Exit codes: 0 no failure, 1 at least one failure (with --strict also a warning), 2 wrong arguments,
             3 nothing failed but something could not be looked at.
@@ -97,8 +97,8 @@ Exit codes: those of what is seen afterwards, or of the first look when nothing 
     Fix(Box<Fix>),
     /// Write a doctor.toml from the setup that is found here
     #[command(after_help = "\
-It looks as doctor check does, and writes doctor.toml into this folder, or the file that --config names. What is active in
-it gives the same report as without it; the rest is there to be uncommented.")]
+It looks as doctor check does, and writes doctor.toml into this folder, or the file that --config
+names. What is active in it gives the same verdicts as without it; the rest waits behind a #.")]
     Init(Box<Init>),
     /// Judge a recorded setup that is built in: needs no Docker
     Demo {
@@ -229,7 +229,13 @@ pub(crate) struct Settings {
     pub(crate) no_config: bool,
 }
 
+// It judges nothing and reports nothing, so what chooses checks or a file for the report is of no use there.
 #[derive(Debug, Args)]
+#[command(mut_args(|arg| match arg.get_id().as_str() {
+    "only" | "skip" | "strict" | "output" | "format" | "no_config" | "own_checks" => arg.hide(true),
+    "config" => arg.help("The file to write [default: doctor.toml of this folder]"),
+    _ => arg,
+}))]
 pub(crate) struct Init {
     /// Write over a file that is there
     #[arg(long, env = "DOCTOR_FORCE", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "What to do")]

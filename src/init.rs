@@ -12,12 +12,15 @@ use crate::{
     report::{Report, json, shown},
 };
 
-pub(crate) fn init(arguments: &Init) -> Result<u8, Error> {
-    let path = arguments.check.settings.config.clone().unwrap_or_else(|| NAME.into());
-    if !arguments.force && path.symlink_metadata().is_ok() {
+pub(crate) fn init(arguments: Init) -> Result<u8, Error> {
+    let Init { force, mut check } = arguments;
+    let path = check.settings.config.clone().unwrap_or_else(|| NAME.into());
+    if !force && path.symlink_metadata().is_ok() {
         return Err(Error::ConfigThere { path });
     }
-    let facts = crate::facts(&arguments.check)?;
+    // Whichever checks are to be made later, everything is looked at now.
+    check.judging = Judging::default();
+    let facts = crate::facts(&check)?;
     let (text, found) = written(&facts);
     crate::write_file(&path, text.as_bytes())?;
     let found = if found.is_empty() { "no setup was found, so all of it are comments".to_owned() } else { found };

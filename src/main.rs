@@ -85,7 +85,7 @@ fn run(cli: Cli) -> Result<u8, Error> {
         None => check(cli.check),
         Some(Command::Check(arguments)) => check(*arguments),
         Some(Command::Fix(arguments)) => fix::fix(&arguments),
-        Some(Command::Init(arguments)) => init::init(&arguments),
+        Some(Command::Init(arguments)) => init::init(*arguments),
         Some(Command::Demo { name: Some(name), .. }) if name == "list" => {
             print(&recording::demos());
             Ok(0)

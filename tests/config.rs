@@ -542,6 +542,11 @@ fn init_overwrites_only_when_told_to_and_writes_where_it_is_told() {
     assert_eq!(other.stdout, "wrote other.toml: no setup was found, so all of it are comments\n");
     let text = fs::read_to_string(folder.path("other.toml")).unwrap();
     assert!(text.lines().all(|line| line.is_empty() || line.starts_with('#')), "{text}");
+    // Which checks are made elsewhere is nothing to it.
+    let (setup, elsewhere) = (Setup::healthy().start(), Folder::new());
+    let ran = Doctor::at(&setup.engine).in_folder(&elsewhere).env("DOCTOR_ONLY", "subnet");
+    let ran = ran.env("DOCTOR_SKIP", "subnet").args(["init"]).run();
+    assert!(ran.stdout.contains("caddy = \"caddy\", mitmproxy = \"mitmproxy\""), "{ran:#?}");
     let nowhere = init().args(["--config", "no/such/folder.toml", "--replay"]).args([recording("nothing")]).run();
     assert!(one_sentence(&nowhere).starts_with("cannot write no/such/folder.toml: "));
     assert_eq!(folder.names().len(), 2, "{:?}", folder.names());

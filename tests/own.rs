@@ -208,7 +208,7 @@ fn the_time_of_the_run_counts_too() {
     let (report, ran) = report(doctor(&settings, "healthy-one-bridge").args(["--timeout", "2s"]));
     assert!(reason(&report, "mine").contains("did not end in the 1.8 s that the run had left"), "{report:#}");
     assert_eq!(row(&report, "other")["status"], "pass");
-    assert!(ran.took < Duration::from_millis(2500), "{:?}", ran.took);
+    assert!(ran.took < Duration::from_secs(3), "{:?}", ran.took);
 }
 
 #[test]
