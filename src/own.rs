@@ -150,7 +150,7 @@ impl Entry {
         let shown_file = report::shown(&file.display().to_string());
         let command: Vec<String> = self.command.iter().map(|word| report::shown(&text::shell(word))).collect();
         let page = format!(
-            "{}\n\nA check of one's own, from {shown_file}. It runs, for at most {}:\n\n    {}\n\n\
+            "{}\n\nA check of one's own, from {shown_file}. It runs, for at most {}:\n\n     {}\n\n\
              The program gets the facts and prints a verdict: docs/own-checks.md.\n",
             self.title.trim(),
             words(timeout),
