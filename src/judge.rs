@@ -7,7 +7,9 @@ use std::{
 
 use caddy_doctor_checks::{
     ALL, explaining,
-    model::{Check, Context, Explains, Facts, Finding, Gap, Path, Paths, Severity, Verdict, docker::EngineSeen},
+    model::{
+        Check, Context, Explains, Facts, Finding, Gap, Path, Paths, Severity, Verdict, before_up, docker::EngineSeen,
+    },
 };
 
 use crate::{
@@ -78,7 +80,7 @@ fn run(check: &'static Check, context: &Context) -> Judged {
     // A check that breaks is reported as a row of its own; the default message would only be noise.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    let judged = catch_unwind(AssertUnwindSafe(|| (check.run)(context)));
+    let judged = catch_unwind(AssertUnwindSafe(|| before_up::judge(check, context)));
     std::panic::set_hook(hook);
     let (verdict, broken) = match judged {
         Ok(verdict) => (verdict, None),

@@ -158,10 +158,16 @@ impl Containers {
         })
     }
 
-    /// The running container that publishes a port of the host, and the port inside it.
+    /// Whether this is the name of a container that a compose file describes and that is not there yet.
+    #[must_use]
+    pub fn is_planned(&self, name: &str) -> bool {
+        self.named(name).is_some_and(Container::is_planned)
+    }
+
+    /// The container that publishes a port of the host, and the port inside it.
     #[must_use]
     pub fn publishing(&self, host_port: u16) -> Option<(&Container, u16)> {
-        self.0.iter().filter(|container| container.runs()).find_map(|container| {
+        self.0.iter().filter(|container| container.lives()).find_map(|container| {
             container
                 .ports
                 .iter()
@@ -178,7 +184,7 @@ pub struct Container {
     /// Without the leading slash.
     pub name: String,
     pub image: String,
-    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited`, `dead`.
+    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited`, `dead`; or [`PLANNED`].
     pub status: String,
     /// `bridge`, `host`, `none`, `container:<id>`, or the name of a network.
     pub network_mode: String,
@@ -202,10 +208,25 @@ pub struct Container {
     pub detail: Option<Box<Detail>>,
 }
 
+/// The status of a container that is not there: a compose file describes it (`--compose`).
+pub const PLANNED: &str = "planned";
+
 impl Container {
     #[must_use]
     pub fn runs(&self) -> bool {
         self.status == "running"
+    }
+
+    /// Whether it is one of a compose file that is judged before `up`.
+    #[must_use]
+    pub fn is_planned(&self) -> bool {
+        self.status == PLANNED
+    }
+
+    /// Whether it runs, or will once its compose file is brought up.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        self.runs() || self.is_planned()
     }
 
     #[must_use]

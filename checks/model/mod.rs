@@ -1,6 +1,7 @@
 //! The words that every check is written in: what is known ([`facts`]), what follows from it ([`setup`], [`path`]),
 //! and what a check may say ([`check`], [`finding`]).
 
+pub mod before_up;
 pub mod caddy;
 #[macro_use]
 pub mod check;
@@ -26,7 +27,7 @@ mod any_config;
 pub(crate) mod example;
 
 pub use check::{Check, Group, Verdict};
-pub use facts::{Asked, Context, Fact, FactId, Facts, Known, Missing, Need, Thresholds};
+pub use facts::{Asked, Composed, Context, Fact, FactId, Facts, Known, Missing, Need, Thresholds};
 pub use finding::{Evidence, Explains, Finding, Gap, Severity};
 pub use fix::{Action, Apply, Edit, Fix};
 pub use path::{Hop, Path, Paths};
