@@ -22,6 +22,7 @@ Examples:
   doctor --host api.example.com              judge the path of this Host
   doctor --format json                       the same as one JSON document
   doctor --record facts.json                 keep what was seen; doctor --replay facts.json judges it again elsewhere
+  doctor --compose compose.yml               judge a compose file before it is brought up
   doctor fix                                 do what heals it: asks for each, and looks again
   doctor explain shared-network              what a check looks at, why it matters, how to fix it
   doctor demo                                a broken setup, judged without Docker
@@ -133,6 +134,18 @@ pub(crate) struct Check {
     /// The compose project to look at [default: the one of this folder, if there is one]
     #[arg(long, value_name = "NAME", env = "DOCTOR_PROJECT", hide_env = true, help_heading = "What to look at")]
     pub(crate) project: Option<String>,
+
+    /// Judge a compose file before `up`: ports, images, networks, names, dials and modes; repeatable
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "DOCTOR_COMPOSE",
+        hide_env = true,
+        value_delimiter = ',',
+        conflicts_with = "replay",
+        help_heading = "What to look at"
+    )]
+    pub(crate) compose: Vec<PathBuf>,
 
     /// Send marked requests through the setup, to see where they end and how long they take
     #[arg(long, env = "DOCTOR_PROBE", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "What to look at")]

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::probe::{
     caddy,
+    compose::{Laid, Plan},
     deadline::Deadline,
     docker::{self, Engined},
     mitmweb, ports, probed, process, redact, routes,
@@ -33,6 +34,8 @@ pub(crate) struct Request {
     pub(crate) timeout: Duration,
     /// The facts that the selected checks need.
     pub(crate) needs: Vec<FactId>,
+    /// What compose files would make, with `--compose`.
+    pub(crate) plan: Option<Plan>,
 }
 
 /// What opens doors, and is never recorded.
@@ -99,10 +102,14 @@ pub(crate) async fn gather(request: Request) -> Facts {
         mitmproxies: Err(Missing::NotAsked),
         views: Err(Missing::NotAsked),
     };
+    let laid = match &request.plan {
+        Some(plan) if wants_parts => plan.lay_over(&mut facts, engined.as_ref(), deadline).await,
+        _ => Laid::default(),
+    };
     if wants_parts {
-        ask_parts(&mut facts, &here, engined.as_ref(), deadline, &request.secrets).await;
+        ask_parts(&mut facts, &here, engined.as_ref(), deadline, &request.secrets, &laid).await;
         look(&mut facts, &here, engined.as_ref(), deadline).await;
-        if facts.asked.probe && wants(&[FactId::Probed]) {
+        if facts.asked.probe && request.plan.is_none() && wants(&[FactId::Probed]) {
             let looker =
                 Looker { here: &here, containers: facts.containers.as_ref().ok(), engine: engined.as_ref(), deadline };
             facts.probed = probed::probe(&looker, &facts, &request.secrets).await;
@@ -183,16 +190,30 @@ fn is_root() -> bool {
     false
 }
 
-async fn ask_parts(facts: &mut Facts, here: &Place, engined: Option<&Engined>, deadline: Deadline, secrets: &Secrets) {
+async fn ask_parts(
+    facts: &mut Facts,
+    here: &Place,
+    engined: Option<&Engined>,
+    deadline: Deadline,
+    secrets: &Secrets,
+    laid: &Laid,
+) {
     let looker = Looker { here, containers: facts.containers.as_ref().ok(), engine: engined, deadline };
     let processes: Vec<Process> =
         facts.host.iter().flat_map(|host| host.processes.as_ref().ok()).flatten().cloned().collect();
     let found = setup::candidates(&facts.asked, facts.containers.as_ref().ok(), facts.host.as_ref().ok());
     let of = |role: Role| found.iter().filter(move |part| part.role == role).take(MOST_PARTS).collect::<Vec<&Part>>();
     let (caddies, mitmproxies) = (of(Role::Caddy), of(Role::Mitmproxy));
-    let ask_caddies = join_all(caddies.iter().map(|part| caddy::ask(&looker, part)));
-    let ask_mitmproxies = join_all(mitmproxies.iter().map(|part| {
-        mitmweb::ask(&looker, part, mitmweb::command_line(&looker, part, &processes), secrets, facts.asked.probe)
+    let ask_caddies = join_all(caddies.iter().map(async |part| match laid.caddy(part) {
+        Some(seen) => seen.clone(),
+        None => caddy::ask(&looker, part).await,
+    }));
+    let ask_mitmproxies = join_all(mitmproxies.iter().map(async |part| match laid.mitmproxy(part) {
+        Some(seen) => seen.clone(),
+        None => {
+            let line = mitmweb::command_line(&looker, part, &processes);
+            mitmweb::ask(&looker, part, line, secrets, facts.asked.probe).await
+        }
     }));
     let parts = found.iter().filter_map(|part| facts.containers.as_ref().ok()?.named(&part.name));
     let ask_images = async {
@@ -249,7 +270,10 @@ fn wishes(facts: &Facts, here: &Place, paths: &Paths) -> Vec<Wish> {
         }
         wish.connect_to(host, port, false);
     }
-    for hop in paths.relevant() {
+    let no_containers = Containers::default();
+    let containers = facts.containers.as_ref().unwrap_or(&no_containers);
+    // What is not there yet can neither ask nor answer.
+    for hop in paths.relevant().filter(|hop| !hop.is_planned(containers)) {
         let host = &hop.dial.host;
         if hop.meaning != Meaning::Itself && host.parse::<IpAddr>().is_err() {
             wish_from(&mut wishes, &hop.place).ask_for(host);

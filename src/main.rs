@@ -18,6 +18,7 @@ use std::{
     io::{self, Write},
     path::Path,
     process::ExitCode,
+    time::Instant,
 };
 
 use caddy_doctor_checks::model::{Facts, facts::Asked};
@@ -27,6 +28,7 @@ use crate::{
     cli::{Check, Cli, Command, Format, Judging, Output},
     error::Error,
     gather::{Request, Secrets},
+    probe::compose,
     report::{Report, json, short, style::Styles, text},
 };
 
@@ -132,6 +134,11 @@ fn facts(arguments: &Check) -> Result<Facts, Error> {
 }
 
 fn look(arguments: &Check) -> Result<Facts, Error> {
+    let start = Instant::now();
+    let plan = match arguments.compose.as_slice() {
+        [] => None,
+        files => Some(compose::read(files, arguments.project.as_deref(), arguments.timeout.mul_f32(0.6))?),
+    };
     let request = Request {
         asked: Asked {
             hosts: arguments.hosts.clone(),
@@ -144,7 +151,8 @@ fn look(arguments: &Check) -> Result<Facts, Error> {
             ..Asked::default()
         },
         secrets: Secrets { web_password: web_password(arguments)? },
-        timeout: arguments.timeout,
+        timeout: arguments.timeout.saturating_sub(start.elapsed()),
+        plan,
         needs: judge::needs(&arguments.judging),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
@@ -154,13 +162,11 @@ fn look(arguments: &Check) -> Result<Facts, Error> {
     Ok(facts)
 }
 
-/// What compose calls the project of this folder: its name, or `COMPOSE_PROJECT_NAME`, in lower case and without other signs.
+/// What compose calls the project of this folder: by its name, or by `COMPOSE_PROJECT_NAME`.
 fn folder() -> Option<String> {
     let named = std::env::var("COMPOSE_PROJECT_NAME").ok().filter(|name| !name.is_empty());
     let folder = named.or_else(|| Some(std::env::current_dir().ok()?.file_name()?.to_string_lossy().into_owned()))?;
-    let name: String =
-        folder.to_lowercase().chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
-    Some(name.trim_start_matches(['-', '_']).to_owned()).filter(|name| !name.is_empty())
+    Some(compose::normal(&folder)).filter(|name| !name.is_empty())
 }
 
 fn web_password(arguments: &Check) -> Result<Option<String>, Error> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod caddy;
 mod cgroup;
+pub(crate) mod compose;
 mod context;
 pub(crate) mod deadline;
 pub(crate) mod docker;
