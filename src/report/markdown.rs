@@ -9,7 +9,7 @@ use super::{CheckReport, FindingReport, FixReport, Report, Status, cut::cut, sho
 
 /// GitHub takes 65,536 characters in an issue or a comment; what surrounds the root causes needs its part.
 const MOST_FOR_ROOTS: usize = 40_000;
-/// What a row of the table may say, in bytes.
+/// What a row of the table or a reason may say, in bytes.
 const MOST_IN_A_ROW: usize = 300;
 
 pub(crate) fn write(report: &Report) -> String {
@@ -22,7 +22,7 @@ pub(crate) fn write(report: &Report) -> String {
     );
     let paths = text::paths(report);
     if !paths.is_empty() {
-        out.push_str(&fence("text", &paths));
+        out.push_str(&fence("text", paths.trim_end()));
     }
     let mut roots = String::new();
     let (mut left_out, mut follows) = (0, ("", Vec::new()));
@@ -45,8 +45,8 @@ pub(crate) fn write(report: &Report) -> String {
         ));
     }
     for check in report.unknown() {
-        let reason = inline(check.reason.as_deref().unwrap_or_default());
-        out.push_str(&format!("\n### ? {}: could not be looked at\n\n> {reason}\n", check.id));
+        let reason = inline(&cut(check.reason.as_deref().unwrap_or_default(), MOST_IN_A_ROW));
+        out.push_str(&format!("\n**? {}** could not be looked at: {reason}\n", check.id));
     }
     out.push_str("\n<details>\n<summary>All checks</summary>\n\n| status | check | what was seen |\n|---|---|---|\n");
     for check in &report.checks {
