@@ -199,6 +199,23 @@ fn exposed(name: &str, summary: String, seen: (&str, String), title: String) -> 
 fn refusal(part: &Part, seen: &CaddySeen, missing: &Missing) -> Option<Finding> {
     let name = &part.name;
     match missing.kind()? {
+        // It listens at an address that has a name, and takes that name for the only Host.
+        Kind::Refused | Kind::Unsupported if let Some((address, told)) = refused_as_published(seen) => Some(
+            Finding::fail(
+                [name],
+                format!("{name}'s admin API is published at {address}, and refuses whoever asks for it there"),
+            )
+            .explaining(Explains::AllButHops)
+            .seen(format!("GET http://{address}/"), format!("HTTP 403: {told}"))
+            .seen("inside the container", said(missing))
+            .fix(Fix::new("let it listen on every address, where it takes any Host", Action::Manual).edit(
+                Edit {
+                    file: "Caddyfile".to_owned(),
+                    language: "caddyfile",
+                    text: "{\n\tadmin 0.0.0.0:2019\n}\n".to_owned(),
+                },
+            )),
+        ),
         Kind::Status(403) => Some(
             Finding::fail([name], format!("{name}'s admin API lets nobody in who asks for {}", seen.admin))
                 .explaining(Explains::AllButHops)
@@ -221,6 +238,15 @@ fn refusal(part: &Part, seen: &CaddySeen, missing: &Missing) -> Option<Finding> 
                         }),
                 ),
         ),
+        _ => None,
+    }
+}
+
+/// The published address where somebody answers that this Host is not allowed, and the words of it.
+fn refused_as_published(seen: &CaddySeen) -> Option<(&str, &str)> {
+    let published = seen.published.as_ref()?;
+    match &published.answer {
+        Ok((403, told)) if told.contains("not allowed") => Some((&published.address, told)),
         _ => None,
     }
 }
@@ -272,6 +298,22 @@ mod tests {
         let verdict = judged(|_| {});
         assert_eq!((verdict.worst(), verdict.gaps.len()), (None, 0));
         assert!(verdict.evidence[0].value.contains("namespace"), "{:?}", verdict.evidence);
+    }
+
+    #[test]
+    fn one_that_takes_its_own_name_only_refuses_whoever_comes_over_the_published_port() {
+        let told = r#"{"error":"host not allowed: 127.0.0.1:12019"}"#;
+        let verdict = judged(|seen| {
+            seen.config =
+                Err(Missing::failed("GET http://127.0.0.1:2019/config/", Kind::Refused, "Connection refused"));
+            seen.published = published("127.0.0.1", Ok((403, told.into())));
+        });
+        let finding = &verdict.findings[0];
+        assert_eq!(
+            finding.summary,
+            "caddy's admin API is published at 127.0.0.1:12019, and refuses whoever asks for it there"
+        );
+        assert!(finding.fixes[0].edits[0].text.contains("admin 0.0.0.0:2019"));
     }
 
     #[test]

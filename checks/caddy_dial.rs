@@ -6,7 +6,7 @@ use crate::model::{
     docker::Containers,
     facts::Attempt,
     fix::ApiAt,
-    mitmproxy::{Mitmproxies, MitmproxySeen},
+    mitmproxy::{Mitmproxies, MitmproxySeen, Mode},
     names::Meaning,
     path::{Dial, DialProblem, HopKind},
     route::{self, Proxy},
@@ -140,9 +140,12 @@ impl Judge<'_> {
                 None => {
                     match tls.and_then(|proxy| self.speaks_tls(hop, proxy)).or_else(|| self.speaks_h2c(hop, proxies)) {
                         Some(finding) => verdict.findings.push(finding),
-                        None => verdict
+                        None if seen.modes().0.iter().any(Mode::takes_requests) => verdict
                             .evidence
                             .push(Evidence::new(hop.id(), format!("mitmproxy listens there, says {}", seen.name))),
+                        None => verdict
+                            .evidence
+                            .push(Evidence::new(hop.id(), "mitmproxy has no mode that takes requests".to_owned())),
                     }
                 }
             }
@@ -185,10 +188,13 @@ impl Judge<'_> {
             Some(containers) => hop.port_inside(containers)?,
             None => hop.dial.port?,
         };
-        let modes = seen.modes().0;
-        if modes.iter().any(|mode| mode.listen_port == port) {
+        let mut modes = seen.modes().0;
+        // Where no mode takes requests no other port would be better: reverse-mode tells.
+        let none_takes_requests = !modes.iter().any(Mode::takes_requests);
+        if none_takes_requests || modes.iter().any(|mode| mode.listen_port == port) {
             return None;
         }
+        modes.retain(Mode::takes_requests);
         let to = &seen.name;
         let listens = text::list(&modes.iter().map(|mode| mode.listen_port.to_string()).collect::<Vec<_>>());
         let container = self.containers.and_then(|all| all.named(to));

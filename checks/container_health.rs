@@ -273,7 +273,8 @@ fn mitmweb_command(line: &CommandLine) -> Option<String> {
 fn unhealthy(container: &Container, detail: &Detail) -> Option<Finding> {
     let name = &container.name;
     let health = detail.health.as_ref()?;
-    if health.status == "starting" && health.failing_streak > 0 {
+    // In the start period an engine does not count what fails.
+    if health.status == "starting" && (health.failing_streak > 0 || health.exit_code != 0) {
         return Some(
             Finding::warn([name], format!("{name} runs, and its health check has not passed yet"))
                 .seen("its last probe", last_probe(health.exit_code, &health.output)),
@@ -466,6 +467,19 @@ mod tests {
         assert_eq!(verdict.worst(), Some(Severity::Warn));
         let verdict = judged(|own| own.detail.as_mut().unwrap().health = Some(health("Connection refused")));
         assert_eq!(verdict.worst(), Some(Severity::Fail));
+    }
+
+    #[test]
+    fn a_health_check_that_has_not_passed_yet_is_a_warning() {
+        let starting = |exit_code: i64| {
+            judged(|own| {
+                let status = "starting".to_owned();
+                own.detail.as_mut().unwrap().health =
+                    Some(Health { status, exit_code, output: String::new(), failing_streak: 0 });
+            })
+            .worst()
+        };
+        assert_eq!((starting(1), starting(0)), (Some(Severity::Warn), None));
     }
 
     #[test]

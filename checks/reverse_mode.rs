@@ -145,12 +145,13 @@ impl Case<'_> {
         }
     }
 
-    /// A dial of Caddy that leads to the port of this mode.
+    /// A dial of Caddy that leads to the port of this mode; to any port, when there is none that would take requests.
     fn dialling(&self, mode: &Mode) -> Option<&Hop> {
+        let none_takes_requests = !self.modes.iter().any(Mode::takes_requests);
         self.paths.hops.iter().find(|hop| {
             hop.kind == HopKind::Upstream
                 && hop.to.as_ref() == Some(&self.part.name)
-                && hop.port_inside(self.containers) == Some(mode.listen_port)
+                && (none_takes_requests || hop.port_inside(self.containers) == Some(mode.listen_port))
         })
     }
 
@@ -194,7 +195,7 @@ impl Case<'_> {
     fn no_reverse(&self, at: usize, mode: &Mode, hop: &Hop) -> Finding {
         let name = &self.part.name;
         let kind = mode.spec.split([':', '@']).next().unwrap_or_default();
-        let takes_requests = matches!(kind, "regular" | "upstream");
+        let takes_requests = mode.takes_requests();
         // The Host of the dial itself is mitmproxy.
         let sent = hop.sets_host.as_deref().filter(|host| !host.contains("reverse_proxy.upstream"));
         let finding = match sent {
@@ -464,6 +465,26 @@ mod tests {
         assert_eq!(verdict.findings[0].fixes[0].action, Action::Manual, "two could be it");
         let verdict = judged(|facts| with_modes(facts, &["local"]));
         assert_eq!(summary(&verdict), "mitmproxy is in local mode, which takes no requests from caddy");
+    }
+
+    #[test]
+    fn a_mode_that_takes_no_requests_is_the_cause_whatever_port_is_dialled() {
+        let socks = |facts: &mut Facts| {
+            with_modes(facts, &["socks5"]);
+            // Unless told otherwise it listens on 1080.
+            seen(facts).servers = Some(Ok(vec![ModeServer {
+                full_spec: "socks5".into(),
+                is_running: true,
+                last_exception: None,
+                listen_addrs: vec![("0.0.0.0".into(), 1080)],
+            }]));
+        };
+        let verdict = judged(socks);
+        assert_eq!(summary(&verdict), "mitmproxy is in socks5 mode, which takes no requests from caddy");
+        let mut facts = example::healthy();
+        socks(&mut facts);
+        let dial = crate::find("caddy-dial").unwrap();
+        assert_eq!((dial.run)(&Context::new(facts)).worst(), None, "no other port would be better");
     }
 
     #[test]

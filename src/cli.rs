@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use caddy_doctor_checks::{ALL, model::text};
 use clap::{
-    ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     builder::{FalseyValueParser, Resettable},
 };
 use clap_complete::Shell;
@@ -220,6 +220,10 @@ pub(crate) struct Output {
     /// Write the report into a file instead, or with FORMAT=FILE into one more; repeatable
     #[arg(short, long, value_name = "[FORMAT=]FILE", env = "DOCTOR_OUTPUT", hide_env = true, value_parser = target, help_heading = "Output")]
     pub(crate) output: Vec<Target>,
+
+    /// Tell on standard error what is asked, from where, by which way and how long it took; -vv tells more
+    #[arg(short, long, env = "DOCTOR_VERBOSE", hide_env = true, action = ArgAction::Count, help_heading = "Output")]
+    pub(crate) verbose: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -181,7 +181,19 @@ fn plan(report: &Report, ids: &[String]) -> Vec<Step> {
             }
         }
     }
+    // What is made anew loses what was done to it before, so that comes first.
+    plan.sort_by_key(|step| !makes_anew(&step.fix.action));
     plan
+}
+
+/// Whether a container may be another one afterwards: made anew by itself, or by compose.
+fn makes_anew(action: &Action) -> bool {
+    match action {
+        Action::Steps(steps) => steps.iter().any(makes_anew),
+        Action::Recreate(_) => true,
+        Action::Command { apply, .. } => *apply == Apply::Disruptive,
+        _ => false,
+    }
 }
 
 fn add(plan: &mut Vec<Step>, check: &CheckReport, finding: &FindingReport) {
@@ -268,12 +280,15 @@ fn apply_all(
     let mut stopped: Option<&str> = None;
     let mut tried = false;
     let mut starts = false;
+    let mut anew: Vec<String> = Vec::new();
     for (at, step) in plan.iter_mut().filter(|step| step.outcome == Outcome::Planned).enumerate() {
         if let Some(why) = stopped {
             step.ends(Outcome::Skipped, why.to_owned());
         } else if consent == Consent::Yes && step.fix.apply == Apply::Disruptive {
             let why = "it is disruptive: run doctor fix at a terminal, or the command itself";
             step.ends(Outcome::Skipped, why.to_owned());
+        } else if let Some(own) = step.about.iter().find(|own| anew.contains(own)) {
+            step.ends(Outcome::Skipped, format!("{own} was made anew just now; run doctor fix once more"));
         } else {
             let answer = if consent == Consent::Ask { ask(step, at + 1, count) } else { Consented::Yes };
             match answer {
@@ -282,6 +297,9 @@ fn apply_all(
                     match runtime.block_on(applier.apply(&step.fix.action, &step.about)) {
                         Ok(note) => {
                             starts |= starts_something(&step.fix.action);
+                            if makes_anew(&step.fix.action) {
+                                anew.extend(step.about.iter().cloned());
+                            }
                             step.ends(Outcome::Applied, note);
                         }
                         Err(why) => {

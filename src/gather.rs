@@ -22,7 +22,7 @@ use crate::probe::{
     caddy,
     deadline::Deadline,
     docker::{self, Engined},
-    mitmweb, ports, probed, process, redact, routes,
+    log, mitmweb, ports, probed, process, redact, routes,
     view::{Looker, Wish},
 };
 
@@ -76,12 +76,13 @@ pub(crate) async fn gather(request: Request) -> Facts {
     };
     let ((seen, engined, containers, networks), listeners, processes, routes) = tokio::join!(
         engine,
-        blocking(deadline, ports::listeners),
-        blocking(deadline, process::processes),
-        blocking(deadline, routes::routes)
+        blocking(deadline, "the listeners of this machine", ports::listeners),
+        blocking(deadline, "the processes of this machine", process::processes),
+        blocking(deadline, "the routes of this machine", routes::routes)
     );
     let inside = own_container();
     let here = containers.as_ref().map_or(Place::Host, place_of_doctor);
+    log::detail(|| format!("here is {here}"));
     let is_container =
         containers.as_ref().ok().zip(inside.as_ref()).is_some_and(|(all, id)| all.by_reference(id).is_some());
     let mut facts = Facts {
@@ -115,9 +116,9 @@ pub(crate) async fn gather(request: Request) -> Facts {
 /// Runs what would hold up everything else on a thread of its own, under the deadline.
 pub(crate) async fn blocking<T: Send + 'static>(
     deadline: Deadline,
+    asked: &str,
     ask: impl FnOnce() -> Known<T> + Send + 'static,
 ) -> Known<T> {
-    let asked = "looking at this machine";
     let ended = |error: tokio::task::JoinError| Missing::failed(asked, Kind::Garbage, error.to_string());
     deadline.ask(asked, async { tokio::task::spawn_blocking(ask).await.map_err(ended).and_then(|answer| answer) }).await
 }
@@ -190,6 +191,11 @@ async fn ask_parts(facts: &mut Facts, here: &Place, engined: Option<&Engined>, d
     let found = setup::candidates(&facts.asked, facts.containers.as_ref().ok(), facts.host.as_ref().ok());
     let of = |role: Role| found.iter().filter(move |part| part.role == role).take(MOST_PARTS).collect::<Vec<&Part>>();
     let (caddies, mitmproxies) = (of(Role::Caddy), of(Role::Mitmproxy));
+    for (what, parts) in [("a Caddy", &caddies), ("a mitmproxy", &mitmproxies)] {
+        for part in parts {
+            log::detail(|| format!("{} is {what}; its place is {}", part.name, part.place));
+        }
+    }
     let ask_caddies = join_all(caddies.iter().map(|part| caddy::ask(&looker, part)));
     let ask_mitmproxies = join_all(mitmproxies.iter().map(|part| {
         mitmweb::ask(&looker, part, mitmweb::command_line(&looker, part, &processes), secrets, facts.asked.probe)
@@ -212,11 +218,18 @@ async fn look(facts: &mut Facts, here: &Place, engined: Option<&Engined>, deadli
     let Ok(setup) = setup::find(facts) else { return };
     let lacks_part = setup.caddies.is_empty() || setup.mitmproxies.is_empty();
     let paths = path::find(facts, &setup);
+    for path in &paths.paths {
+        log::detail(|| {
+            let hops = path.hops.iter().map(|at| paths.hops[*at].leads_to());
+            let nodes: Vec<String> = ["client".to_owned(), path.caddy.clone()].into_iter().chain(hops).collect();
+            format!("the path of {}, before anything is tried: {}", path.host, nodes.join(" -> "))
+        });
+    }
     let wishes = wishes(facts, here, &paths);
     let ports = ports_of_interest(facts, &setup, &paths);
     let others = async { if lacks_part { docker::other_engines(deadline).await } else { Vec::new() } };
     let listeners = facts.host.as_ref().ok().and_then(|host| host.listeners.as_ref().ok()).cloned();
-    let owners = blocking(deadline, move || {
+    let owners = blocking(deadline, "the processes behind ports of this machine", move || {
         let mut listeners = listeners.unwrap_or_default();
         ports::name_owners(&mut listeners, &ports);
         Ok(listeners)

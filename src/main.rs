@@ -27,6 +27,7 @@ use crate::{
     cli::{Check, Cli, Command, Format, Judging, Output},
     error::Error,
     gather::{Request, Secrets},
+    probe::log,
     report::{Report, cut::cut, github, json, junit, markdown, short, style::Styles, text},
 };
 
@@ -93,7 +94,9 @@ fn run(cli: Cli) -> Result<u8, Error> {
             Ok(0)
         }
         Some(Command::Demo { name, output }) => {
+            log::begin(output.verbose);
             let facts = recording::demo(name.as_deref())?;
+            log::say("a recording that is built in is judged; nothing is asked");
             finish(&judge::judge(facts, &Judging::default()), &output)
         }
         Some(Command::Explain { id }) => {
@@ -123,9 +126,11 @@ fn facts(arguments: &Check) -> Result<Facts, Error> {
     if judge::selected(&arguments.judging).is_empty() {
         return Err(Error::NothingSelected);
     }
+    log::begin(arguments.output.verbose);
     let facts = match &arguments.replay {
         Some(path) => {
             let mut facts = recording::read(path)?;
+            log::say(format_args!("{} is judged; nothing is asked", path.display()));
             // What is asked for now counts; what was asked for when it was recorded is kept beside it.
             let asked = &mut facts.asked;
             if !arguments.hosts.is_empty() {
@@ -164,7 +169,7 @@ fn look(arguments: &Check) -> Result<Facts, Error> {
         needs: judge::needs(&arguments.judging),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-    let facts = runtime.block_on(gather::gather(request));
+    let facts = runtime.block_on(log::waiting(gather::gather(request)));
     // A question that was given up on may still wait in a thread; the run does not.
     runtime.shutdown_background();
     Ok(facts)

@@ -264,6 +264,9 @@ pub struct Handler {
     /// `reverse_proxy`: the upstreams are looked up per request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dynamic_upstreams: Option<Box<DynamicUpstreams>>,
+    /// `reverse_proxy`: how one of several upstreams is chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_balancing: Option<Box<LoadBalancing>>,
     /// `reverse_proxy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transport: Option<Transport>,
@@ -303,6 +306,8 @@ struct HandlerFields {
     upstreams: Vec<Upstream>,
     #[serde(default, deserialize_with = "lenient")]
     dynamic_upstreams: Option<Box<DynamicUpstreams>>,
+    #[serde(default, deserialize_with = "lenient")]
+    load_balancing: Option<Box<LoadBalancing>>,
     #[serde(default, deserialize_with = "lenient")]
     transport: Option<Transport>,
     #[serde(default, deserialize_with = "lenient")]
@@ -352,6 +357,7 @@ impl From<HandlerFields> for Handler {
             errors: fields.errors,
             upstreams: fields.upstreams,
             dynamic_upstreams: fields.dynamic_upstreams,
+            load_balancing: fields.load_balancing,
             transport: fields.transport,
             headers: fields.headers,
             handle_response: fields.handle_response,
@@ -368,6 +374,13 @@ impl Handler {
     #[must_use]
     pub fn tls(&self) -> bool {
         self.transport.as_ref().is_some_and(|transport| transport.tls)
+    }
+
+    /// Whether it takes the first upstream that is available, always.
+    #[must_use]
+    pub fn prefers_the_first(&self) -> bool {
+        let policy = self.load_balancing.as_ref().and_then(|own| own.selection_policy.as_ref());
+        policy.is_some_and(|own| own.policy == "first")
     }
 
     /// The Host that the upstream gets, where the route changes it.
@@ -393,6 +406,20 @@ impl Handler {
         let responses = responses.map(|(index, own)| (format!("/handle_response/{index}"), own.routes.as_slice()));
         [(String::new(), self.routes.as_slice())].into_iter().chain(errors).chain(responses)
     }
+}
+
+/// How a `reverse_proxy` chooses among its upstreams.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LoadBalancing {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection_policy: Option<SelectionPolicy>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SelectionPolicy {
+    /// `first`, `round_robin`, ...; random when absent.
+    #[serde(default)]
+    pub policy: String,
 }
 
 /// What a `rewrite` handler changes.

@@ -392,6 +392,12 @@ impl Mode {
         });
         Self { spec: spec.to_owned(), target, listen_port: at.unwrap_or(default_port) }
     }
+
+    /// Whether it takes the HTTP requests of a reverse proxy. SOCKS, DNS, WireGuard and so on do not.
+    #[must_use]
+    pub fn takes_requests(&self) -> bool {
+        matches!(self.spec.split([':', '@']).next(), Some("reverse" | "regular" | "upstream"))
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod context;
 pub(crate) mod deadline;
 pub(crate) mod docker;
 pub(crate) mod http;
+pub(crate) mod log;
 pub(crate) mod mitmweb;
 mod names;
 mod namespace;

@@ -29,9 +29,14 @@ pub(crate) fn decisive_lines(log: &str) -> Vec<String> {
     if decisive.is_empty() { lines.last().map(|text| line(text)).into_iter().collect() } else { decisive }
 }
 
-/// The first lines of what a health check printed.
-pub(crate) fn first_lines(output: &str) -> String {
-    output.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).map(line).collect::<Vec<_>>().join("\n")
+/// Of what a health check printed, the lines that tell: the first ones, or the last one of a Python traceback.
+pub(crate) fn telling_lines(output: &str) -> String {
+    let lines: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let telling = match lines.as_slice() {
+        [first, .., _] if first.starts_with("Traceback ") => &lines[lines.len() - 1..],
+        _ => &lines[..lines.len().min(3)],
+    };
+    telling.iter().map(|text| line(text)).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether a variable of an environment names a proxy, or what goes around it.
@@ -189,6 +194,15 @@ mod tests {
         assert_eq!(decisive_lines(log), ["mitmweb: error: unrecognized arguments: --flow-detail 0"]);
         assert_eq!(decisive_lines("one\ntwo\n"), ["two"]);
         assert!(decisive_lines("").is_empty());
+    }
+
+    #[test]
+    fn of_a_traceback_the_last_line_tells() {
+        let output =
+            "Traceback (most recent call last):\n  File \"<string>\", line 1\nHTTPError: HTTP Error 403: Forbidden\n";
+        assert_eq!(telling_lines(output), "HTTPError: HTTP Error 403: Forbidden");
+        assert_eq!(telling_lines("\none\ntwo\nthree\nfour"), "one\ntwo\nthree");
+        assert_eq!(telling_lines(""), "");
     }
 
     #[test]

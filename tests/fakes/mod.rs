@@ -765,12 +765,37 @@ impl Doctor {
         self.run_into()
     }
 
+    /// Nobody reads its standard error.
+    pub(crate) fn run_unheard(mut self) -> Ran {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        self.command.stdout(Stdio::piped()).stderr(writer);
+        self.run_and_hear(io::empty())
+    }
+
+    /// Its standard error is a terminal.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn run_at_terminal(mut self) -> Ran {
+        let terminal = nix::pty::openpty(None, None).unwrap();
+        self.command.stdout(Stdio::piped()).stderr(terminal.slave);
+        self.run_and_hear(fs::File::from(terminal.master))
+    }
+
     fn run_into(mut self) -> Ran {
+        let (reader, writer) = io::pipe().unwrap();
+        self.command.stderr(writer);
+        self.run_and_hear(reader)
+    }
+
+    fn run_and_hear(self, stderr: impl Read + Send + 'static) -> Ran {
+        let Self { mut command, home: _home } = self;
         let start = Instant::now();
-        let mut child = self.command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.spawn().unwrap();
+        // What it writes to ends with it, and not only with this.
+        drop(command);
         let (said, hears) = mpsc::channel();
         let stdout = child.stdout.take().map(|pipe| read_all(pipe, said.clone()));
-        let stderr = child.stderr.take().map(|pipe| read_all(pipe, said));
+        let stderr = Some(read_all(stderr, said));
         // The channel closes when both pipes have: the doctor has ended, or closed them.
         if hears.recv_timeout(TOO_LONG) == Err(mpsc::RecvTimeoutError::Timeout) {
             child.kill().unwrap();
