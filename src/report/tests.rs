@@ -238,7 +238,9 @@ fn with_findings(count: usize) -> Report {
 
 // ------------------------------------------------------------------------------------------------------ what must be true
 
-const WRITERS: [(&str, fn(&Report) -> String); 6] = [
+type Write = fn(&Report) -> String;
+
+const WRITERS: [(&str, Write); 6] = [
     ("text", |report| text::write(report, &Styles::default())),
     ("short", short::write),
     ("json", |report| json::write(report)),
