@@ -1,13 +1,19 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use caddy_doctor_checks::{ALL, model::text};
+use caddy_doctor_checks::{
+    ALL,
+    model::{Thresholds, text},
+};
 use clap::{
-    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     builder::{FalseyValueParser, Resettable},
+    parser::ValueSource,
 };
 use clap_complete::Shell;
+
+use crate::config::Config;
 
 /// Tells why traffic does not flow client -> Caddy -> mitmproxy -> backend, and what to type to make it flow.
 #[derive(Debug, Parser)]
@@ -23,10 +29,12 @@ Examples:
   doctor --format json                       the same as one JSON document
   doctor --record facts.json                 keep what was seen; doctor --replay facts.json judges it again elsewhere
   doctor fix                                 do what heals it: asks for each, and looks again
+  doctor report --attach facts.json          an issue report to paste, and a recording to attach
   doctor explain shared-network              what a check looks at, why it matters, how to fix it
   doctor demo                                a broken setup, judged without Docker
 
-Every option can also be set in the environment: DOCTOR_HOST, DOCTOR_FORMAT, ...
+Every option can also be set in the environment: DOCTOR_HOST, DOCTOR_FORMAT, ...; most of them also
+in doctor.toml, which doctor init writes.
 
 Exit codes: 0 no failure, 1 at least one failure (with --strict also a warning), 2 wrong arguments,
             3 nothing failed but something could not be looked at.
@@ -38,6 +46,9 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) check: Check,
+    /// Where the options of [`Check`] come from, by the names of its fields: what is not here was not said.
+    #[arg(skip)]
+    pub(crate) given: BTreeMap<String, ValueSource>,
 }
 
 impl Cli {
@@ -45,12 +56,16 @@ impl Cli {
     /// set such.
     pub(crate) fn read() -> Result<Self, clap::Error> {
         let is_empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
-        let command = Self::command().mut_args(|arg| match arg.get_env() {
+        let without_empty = |arg: Arg| match arg.get_env() {
             Some(name) if is_empty(name) => arg.env(Resettable::Reset),
             _ => arg,
-        });
+        };
+        let command = Self::command().mut_args(without_empty).mut_subcommands(|own| own.mut_args(without_empty));
         let mut matches: ArgMatches = command.try_get_matches()?;
-        Self::from_arg_matches_mut(&mut matches)
+        let own = matches.subcommand().map_or(&matches, |(_, own)| own);
+        let sources = own.ids().filter_map(|id| Some((id.to_string(), own.value_source(id.as_str())?)));
+        let given = sources.filter(|(_, source)| *source != ValueSource::DefaultValue).collect();
+        Ok(Self { given, ..Self::from_arg_matches_mut(&mut matches)? })
     }
 
     /// The format that was asked for on a command line that could not be read.
@@ -83,6 +98,24 @@ person at a terminal says yes. Without a terminal and without --yes nothing is d
 
 Exit codes: those of what is seen afterwards, or of the first look when nothing was done.")]
     Fix(Box<Fix>),
+    /// Write an issue report in Markdown: what is wrong, what is there, what its logs say
+    #[command(after_help = "\
+Examples:
+  doctor report                          show it
+  doctor report -o issue.md              write it into a file
+  doctor report --attach facts.json      write a recording as well, to be attached
+  doctor report --replay facts.json      the same report from it, on any machine, without Docker
+
+It is redacted, and fits into an issue of GitHub. Nothing is sent anywhere. Read it before you
+give it away: what is a secret in a line of a log is told by its form.
+
+Exit codes: 0 when it is written, whatever it says of the setup; 2 when it cannot be.")]
+    Report(Box<IssueReport>),
+    /// Write a doctor.toml from the setup that is found here
+    #[command(after_help = "\
+It looks as doctor check does, and writes doctor.toml into this folder, or the file that --config
+names. What is active in it gives the same verdicts as without it; the rest waits behind a #.")]
+    Init(Box<Init>),
     /// Judge a recorded setup that is built in: needs no Docker
     Demo {
         /// Which one; `doctor demo list` lists them
@@ -107,6 +140,9 @@ Exit codes: those of what is seen afterwards, or of the first look when nothing 
         shell: Shell,
     },
 }
+
+/// How long a run may take unless told otherwise.
+const TIMEOUT: &str = "10s";
 
 #[derive(Debug, Args)]
 pub(crate) struct Check {
@@ -162,9 +198,13 @@ pub(crate) struct Check {
     )]
     pub(crate) web_password_file: Option<PathBuf>,
 
-    /// How long the whole run may take: 10s, 500ms
-    #[arg(long, value_name = "TIME", env = "DOCTOR_TIMEOUT", hide_env = true, default_value = "10s", value_parser = duration, help_heading = "What to look at")]
+    /// How long the whole run may take, with --wait one look: 10s, 500ms
+    #[arg(long, value_name = "TIME", env = "DOCTOR_TIMEOUT", hide_env = true, default_value = TIMEOUT, value_parser = duration, help_heading = "What to look at")]
     pub(crate) timeout: Duration,
+
+    /// Look again until no failure is left that can heal by itself, at most this long: 60s, 2m
+    #[arg(long, value_name = "TIME", env = "DOCTOR_WAIT", hide_env = true, value_parser = duration, conflicts_with = "replay", help_heading = "What to look at")]
+    pub(crate) wait: Option<Duration>,
 
     /// Write what was seen into a file
     #[arg(long, value_name = "FILE", env = "DOCTOR_RECORD", hide_env = true, help_heading = "Recordings")]
@@ -174,8 +214,74 @@ pub(crate) struct Check {
     #[arg(long, value_name = "FILE", env = "DOCTOR_REPLAY", hide_env = true, help_heading = "Recordings")]
     pub(crate) replay: Option<PathBuf>,
 
+    /// The settings to use [default: doctor.toml of this folder, or of one above it]
+    #[arg(long, value_name = "FILE", env = "DOCTOR_CONFIG", hide_env = true, help_heading = "Settings")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Use no doctor.toml
+    #[arg(long, env = "DOCTOR_NO_CONFIG", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "Settings")]
+    pub(crate) no_config: bool,
+
+    /// `[thresholds]` of `doctor.toml`.
+    #[arg(skip)]
+    pub(crate) thresholds: Option<Thresholds>,
+
+    /// What an expected address is needed for, by address: `why` of an `[[expect]]` of `doctor.toml`.
+    #[arg(skip)]
+    pub(crate) why: BTreeMap<String, String>,
+
     #[command(flatten)]
     pub(crate) output: Output,
+
+    /// Whether it is for an issue report.
+    #[arg(skip)]
+    pub(crate) for_report: bool,
+}
+
+impl Check {
+    /// What was given to say what is looked at and judged, word by word; no password, and no name of a file with one.
+    pub(crate) fn options(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut add = |option: &str, value: &str| words.extend([option.to_owned(), value.to_owned()]);
+        self.hosts.iter().for_each(|host| add("--host", host));
+        self.caddy.iter().for_each(|caddy| add("--caddy", caddy));
+        self.mitmproxy.iter().for_each(|mitmproxy| add("--mitmproxy", mitmproxy));
+        self.project.iter().for_each(|project| add("--project", project));
+        self.expect.iter().for_each(|expected| add("--expect", expected));
+        if self.timeout != duration(TIMEOUT).unwrap_or_default() {
+            add("--timeout", &format!("{}ms", self.timeout.as_millis()));
+        }
+        words.extend(self.probe.then(|| "--probe".to_owned()));
+        words.extend(self.judging.options());
+        words
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(mut_arg("format", |arg| arg.hide(true).env(Resettable::Reset)))]
+pub(crate) struct IssueReport {
+    /// Write what was seen, redacted, into a file to be attached to the issue
+    #[arg(long, value_name = "FILE", env = "DOCTOR_ATTACH", hide_env = true, help_heading = "Output")]
+    pub(crate) attach: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) check: Check,
+}
+
+// It judges nothing and reports nothing, so what chooses checks or a file for the report is of no use there.
+#[derive(Debug, Args)]
+#[command(mut_args(|arg| match arg.get_id().as_str() {
+    "only" | "skip" | "strict" | "output" | "format" | "no_config" => arg.hide(true),
+    "config" => arg.help("The file to write [default: doctor.toml of this folder]"),
+    _ => arg,
+}))]
+pub(crate) struct Init {
+    /// Write over a file that is there
+    #[arg(long, env = "DOCTOR_FORCE", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "What to do")]
+    pub(crate) force: bool,
+
+    #[command(flatten)]
+    pub(crate) check: Check,
 }
 
 #[derive(Debug, Args)]
@@ -209,6 +315,20 @@ pub(crate) struct Judging {
     /// A warning is a failure, too
     #[arg(long, env = "DOCTOR_STRICT", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "Which checks")]
     pub(crate) strict: bool,
+
+    /// What `doctor.toml` says beside options.
+    #[arg(skip)]
+    pub(crate) config: Option<Config>,
+}
+
+impl Judging {
+    /// What was given of it, as for [`Check::options`].
+    pub(crate) fn options(&self) -> Vec<String> {
+        let lists = [("--only", &self.only), ("--skip", &self.skip)].into_iter().filter(|(_, ids)| !ids.is_empty());
+        let mut words: Vec<String> = lists.flat_map(|(option, ids)| [option.to_owned(), ids.join(",")]).collect();
+        words.extend(self.strict.then(|| "--strict".to_owned()));
+        words
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -272,12 +392,12 @@ fn target(text: &str) -> Result<Target, String> {
 
 /// A name or an address. What may be a password in it is not taken in: no API of this setup asks for one there.
 #[expect(clippy::unnecessary_wraps, reason = "clap's signature")]
-fn reference(text: &str) -> Result<String, String> {
+pub(crate) fn reference(text: &str) -> Result<String, String> {
     Ok(text::without_user_info(text))
 }
 
 /// An id that exists.
-fn check_id(id: &str) -> Result<String, String> {
+pub(crate) fn check_id(id: &str) -> Result<String, String> {
     if caddy_doctor_checks::find(id).is_some() {
         return Ok(id.to_owned());
     }
@@ -289,7 +409,7 @@ fn check_id(id: &str) -> Result<String, String> {
 }
 
 /// A host and a port.
-fn expected(value: &str) -> Result<String, String> {
+pub(crate) fn expected(value: &str) -> Result<String, String> {
     match text::host_and_port(value) {
         Some((host, Some(_))) if !host.is_empty() && !host.contains('/') => Ok(value.to_owned()),
         _ => Err("say a host and a port, like mitmproxy:8080 or 127.0.0.1:8082".to_owned()),
@@ -297,7 +417,7 @@ fn expected(value: &str) -> Result<String, String> {
 }
 
 /// `10s`, `500ms`, `2m`, or a number of seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
     let seconds = match unit {
         "ms" => 0.001,

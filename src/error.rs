@@ -26,6 +26,20 @@ pub(crate) enum Error {
     /// The file named with `--web-password-file` cannot be read.
     #[error("cannot read the password file {}: {source}", path.display())]
     PasswordUnreadable { path: PathBuf, source: io::Error },
+    /// `doctor report` with `--format`.
+    #[error(
+        "doctor report writes Markdown for an issue and has no other --format; -o FORMAT=FILE writes the check in one, too"
+    )]
+    ReportHasOneForm,
+    /// The `doctor.toml` that was named or found cannot be read.
+    #[error("cannot read the settings {}: {source}", path.display())]
+    ConfigUnreadable { path: PathBuf, source: io::Error },
+    /// `doctor init` would write over it.
+    #[error("{} is there already; doctor init --force writes over it", path.display())]
+    ConfigThere { path: PathBuf },
+    /// It says something that is not understood.
+    #[error("{at}: {why}")]
+    Config { at: String, why: String },
     /// `--only` and `--skip` leave nothing.
     #[error("--only and --skip leave no check to make")]
     NothingSelected,

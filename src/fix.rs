@@ -6,7 +6,6 @@ mod apply;
 
 use std::{
     io::{self, IsTerminal, Write},
-    thread,
     time::Duration,
 };
 
@@ -20,11 +19,11 @@ use crate::{
     gather::Secrets,
     judge,
     report::{self, CheckReport, FindingReport, FixReport, Report, RootCause, Status, json, style::Styles, text},
+    wait,
 };
 
-/// How often a second look is taken when something was started, which takes a while until it answers.
-const MOST_LOOKS: u32 = 5;
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+/// For how long it looks again when something was started, which takes a while until it answers.
+const STARTS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What became of one thing of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -327,17 +326,11 @@ fn apply_all(
     if !tried {
         return Ok(None);
     }
-    let look = || Ok(judge::judge(crate::look(&arguments.check)?, &arguments.check.judging));
-    let mut after = look()?;
-    for _ in 1..MOST_LOOKS {
-        let is_settled = !matches!(after.status, Status::Fail | Status::Unknown);
-        if !starts || is_settled {
-            break;
-        }
-        thread::sleep(BETWEEN_LOOKS);
-        after = look()?;
-    }
-    Ok(Some(after))
+    let after = match arguments.check.wait {
+        None if starts => wait::settled(&arguments.check, STARTS_WITHIN, false)?,
+        _ => wait::look(&arguments.check)?,
+    };
+    Ok(Some(judge::judge(after, &arguments.check.judging)))
 }
 
 /// Whether something is started by it, which needs a while until it answers.
@@ -430,7 +423,10 @@ fn say_plan(said: &mut Said, plan: &[Step], report: &Report, ids: &[String]) {
         .checks
         .iter()
         .filter(|check| check.status == Status::Warn && !ids.iter().any(|id| id == check.id))
-        .filter(|check| check.findings.iter().any(|own| own.fixes.iter().any(|fix| fix.apply != Apply::Manual)))
+        .filter(|check| {
+            let mut fixes = check.findings.iter().filter(|own| own.accepted.is_none()).flat_map(|own| &own.fixes);
+            fixes.any(|fix| fix.apply != Apply::Manual)
+        })
         .map(|check| check.id)
         .collect();
     let nothing = match (plan, report.status) {

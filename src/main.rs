@@ -3,15 +3,19 @@
 //! Arguments, then facts ([`gather`], all I/O), then the judgement ([`judge`], none), then one of the formats ([`report`]).
 //! Nothing of that changes anything; what does is in [`fix`], and runs for `doctor fix` alone.
 
+mod accept;
 mod cli;
+mod config;
 mod error;
 mod explain;
 mod fix;
 mod gather;
+mod init;
 mod judge;
 mod probe;
 mod recording;
 mod report;
+mod wait;
 
 use std::{
     fs,
@@ -24,18 +28,18 @@ use caddy_doctor_checks::model::{Facts, facts::Asked};
 use clap::CommandFactory;
 
 use crate::{
-    cli::{Check, Cli, Command, Format, Judging, Output},
+    cli::{Check, Cli, Command, Format, IssueReport, Judging, Output, Target},
     error::Error,
     gather::{Request, Secrets},
     probe::log,
-    report::{Report, cut::cut, github, json, junit, markdown, short, style::Styles, text},
+    report::{Report, cut::cut, github, issue::Issue, json, junit, markdown, short, style::Styles, text},
 };
 
 /// What a message may have, in bytes: it may quote a file.
 const MOST_OF_AN_ERROR: usize = 2_000;
 
 fn main() -> ExitCode {
-    let cli = match Cli::read() {
+    let mut cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => {
             if error.exit_code() == 2
@@ -49,15 +53,22 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    // What the file says of the format counts for its own errors, and those of the run, too.
+    let configured = config::apply(&mut cli);
     let output = match &cli.command {
         None => Some(cli.check.output.clone()),
         Some(Command::Check(check)) => Some(check.output.clone()),
         Some(Command::Fix(fix)) => Some(fix.check.output.clone()),
+        Some(Command::Init(init)) => Some(init.check.output.clone()),
         Some(Command::Demo { output, .. }) => Some(output.clone()),
         Some(_) => None,
     };
     let format = output.as_ref().map_or(Format::Text, |output| output.format);
-    match std::panic::catch_unwind(|| run(cli)) {
+    let ran = match configured {
+        Ok(()) => std::panic::catch_unwind(|| run(cli)),
+        Err(error) => Ok(Err(error)),
+    };
+    match ran {
         Ok(Ok(code)) => ExitCode::from(code),
         // The default message of the panic is on standard error.
         Err(_) => {
@@ -89,6 +100,8 @@ fn run(cli: Cli) -> Result<u8, Error> {
         None => check(cli.check),
         Some(Command::Check(arguments)) => check(*arguments),
         Some(Command::Fix(arguments)) => fix::fix(&arguments),
+        Some(Command::Report(arguments)) => issue(*arguments),
+        Some(Command::Init(arguments)) => init::init(*arguments),
         Some(Command::Demo { name: Some(name), .. }) if name == "list" => {
             print(&recording::demos());
             Ok(0)
@@ -121,6 +134,34 @@ fn check(arguments: Check) -> Result<u8, Error> {
     finish(&judge::judge(facts, &arguments.judging), &arguments.output)
 }
 
+/// Writes an issue report. That it is written is all that was asked for, whatever it says of the setup.
+fn issue(IssueReport { mut check, attach }: IssueReport) -> Result<u8, Error> {
+    if !matches!(check.output.format, Format::Text | Format::Markdown) {
+        return Err(Error::ReportHasOneForm);
+    }
+    check.for_report = true;
+    let facts = facts(&check)?;
+    if let Some(path) = &attach {
+        recording::write(path, &facts)?;
+    }
+    let recording = attach.as_deref().or(check.replay.as_deref());
+    let issue = Issue::about(&facts, &check.judging, recording);
+    let report = judge::judge(facts, &check.judging);
+    let (own, others): (Vec<&Target>, _) = check.output.output.iter().partition(|target| target.format.is_none());
+    for target in others {
+        let format = target.format.unwrap_or_default();
+        write_file(&target.path, written(&report, format, &Styles::default()).as_bytes())?;
+    }
+    let text = issue.write(report);
+    for target in &own {
+        write_file(&target.path, text.as_bytes())?;
+    }
+    if own.is_empty() {
+        print(&text);
+    }
+    Ok(0)
+}
+
 /// What is seen now, or was when it was recorded.
 fn facts(arguments: &Check) -> Result<Facts, Error> {
     if judge::selected(&arguments.judging).is_empty() {
@@ -142,9 +183,11 @@ fn facts(arguments: &Check) -> Result<Facts, Error> {
                 asked.expect.clone_from(&arguments.expect);
             }
             asked.project = arguments.project.clone().or(asked.project.take());
+            asked.why.extend(arguments.why.clone());
+            asked.thresholds = arguments.thresholds.clone().unwrap_or_else(|| asked.thresholds.clone());
             facts
         }
-        None => look(arguments)?,
+        None => wait::look(arguments)?,
     };
     if let Some(path) = &arguments.record {
         recording::write(path, &facts)?;
@@ -152,7 +195,8 @@ fn facts(arguments: &Check) -> Result<Facts, Error> {
     Ok(facts)
 }
 
-fn look(arguments: &Check) -> Result<Facts, Error> {
+/// One look; `probe` is whether it may send marked requests.
+fn look(arguments: &Check, probe: bool) -> Result<Facts, Error> {
     let request = Request {
         asked: Asked {
             hosts: arguments.hosts.clone(),
@@ -161,12 +205,14 @@ fn look(arguments: &Check) -> Result<Facts, Error> {
             project: arguments.project.clone(),
             folder: folder(),
             expect: arguments.expect.clone(),
-            probe: arguments.probe,
-            ..Asked::default()
+            why: arguments.why.clone(),
+            thresholds: arguments.thresholds.clone().unwrap_or_default(),
+            probe,
         },
         secrets: Secrets { web_password: web_password(arguments)? },
         timeout: arguments.timeout,
         needs: judge::needs(&arguments.judging),
+        report: arguments.for_report.then(|| arguments.options()),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let facts = runtime.block_on(log::waiting(gather::gather(request)));

@@ -104,6 +104,29 @@ fn what_is_unknown_is_an_error_of_junit_and_a_notice_of_github() {
 }
 
 #[test]
+fn what_is_accepted_is_seen_and_fails_nothing() {
+    let folder = Folder::new();
+    let text = "[[accept]]\ncheck = 'shared-network'\nreason = 'moves @soon <b>'\nexpires = 2999-12-31\n";
+    let config = folder.file("doctor.toml", text);
+    let run = |format: &str| {
+        let ran = replay("two-networks").args(["--strict", "--format", format, "--config"]).args([&config]).run();
+        assert!(ran.code == 0 && ran.stderr.is_empty(), "{ran:#?}");
+        ran.stdout
+    };
+    let junit = run("junit");
+    assert_eq!(counts(&junit), [23, 0, 0, 3], "{junit}");
+    assert!(junit.contains("\naccepted shared-network\n") && junit.contains("until 2999-12-31: moves @soon &lt;b&gt;"));
+    let github = run("github");
+    let first =
+        "::notice title=doctor%3A shared-network::caddy and mitmproxy share no network (accepted until 2999-12-31: ";
+    assert!(github.starts_with(first) && github.lines().count() == 1, "{github}");
+    let markdown = run("markdown");
+    let line =
+        "\n**! shared-network** caddy and mitmproxy share no network (accepted until 2999-12-31: moves `@soon <b>`)\n";
+    assert!(markdown.contains(line) && markdown.contains("\n| ! accepted | shared-network |"), "{markdown}");
+}
+
+#[test]
 fn a_healthy_setup_has_no_annotation() {
     let ran = replay("healthy-one-bridge").args(["--format", "github"]).run();
     assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, "", ""));

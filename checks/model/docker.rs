@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Known, Missing, Place};
+use crate::model::{Known, Missing, Place, facts::Kind};
 
 /// The engine that was meant, why it is that one, and what it answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +49,9 @@ pub struct EngineInfo {
     pub architecture: String,
     /// `Debian GNU/Linux 12`, `Docker Desktop`.
     pub operating_system: String,
+    /// What its clock said: `2026-11-23T20:30:00.123456789Z`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub time: String,
     /// The engine's own proxies, without user info; containers do not get them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proxies: Vec<(String, String)>,
@@ -171,6 +174,15 @@ impl Containers {
     }
 }
 
+impl Containers {
+    /// Whether a container that does not run now may come up and publish a port of the host.
+    #[must_use]
+    pub fn may_publish(&self, host_port: u16) -> bool {
+        let has = |own: &Container| own.ports.iter().any(|port| port.host_port == Some(host_port));
+        self.0.iter().any(|own| own.may_come_up() && has(own))
+    }
+}
+
 /// One container. What `/containers/json` says; `detail` is there when it was inspected as well.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Container {
@@ -202,10 +214,55 @@ pub struct Container {
     pub detail: Option<Box<Detail>>,
 }
 
+/// For how long a container counts as one that may still be starting, in seconds.
+const STARTING_S: u64 = 30;
+
 impl Container {
     #[must_use]
     pub fn runs(&self) -> bool {
         self.status == "running"
+    }
+
+    /// Whether it may be running later without anybody's doing: `up` has created it and not started it yet, or a restart
+    /// policy brings back what ended by itself. What was stopped from outside stays so.
+    #[must_use]
+    pub fn may_come_up(&self) -> bool {
+        let Some(detail) = self.detail.as_deref() else { return self.status == "created" };
+        match self.status.as_str() {
+            "created" => detail.error.is_empty() && detail.lost_owner.is_none(),
+            "restarting" => true,
+            "exited" => match detail.restart_policy() {
+                // Podman shows for a moment what Docker calls restarting.
+                Some(policy) if !detail.was_stopped() => {
+                    let most = policy.split_once(':').and_then(|(_, most)| most.parse::<i64>().ok());
+                    most.is_none_or(|most| detail.restarts < most)
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether it runs and may still be starting: mitmweb takes some seconds until it listens, and longer on a slow machine.
+    /// Where it is not known since when it runs, that may be so.
+    #[must_use]
+    pub fn may_be_starting(&self) -> bool {
+        let age = self.detail.as_ref().and_then(|detail| detail.running_s);
+        self.runs() && (age.is_none() || self.has_just_started())
+    }
+
+    /// Whether an API of it that gave no answer may give one later without anybody's doing. While it starts that shows as a
+    /// refusal only to who may ask from inside; to others as a way that is not theirs and a published port that hangs up.
+    #[must_use]
+    pub fn may_answer_later(&self, missing: &Missing) -> bool {
+        missing.may_heal(self.may_be_starting())
+            || self.has_just_started() && matches!(missing.kind(), Some(Kind::Denied | Kind::Unsupported))
+    }
+
+    /// Whether it is known to have been started a few seconds ago.
+    #[must_use]
+    pub fn has_just_started(&self) -> bool {
+        self.runs() && self.detail.as_ref().and_then(|detail| detail.running_s).is_some_and(|age| age < STARTING_S)
     }
 
     #[must_use]
@@ -301,6 +358,9 @@ pub struct Detail {
     /// `2026-11-23T20:30:00.123456789Z`; empty when it never ran.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub started_at: String,
+    /// For how many seconds it had been running, by the engine's own clock; absent when it did not, or that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_s: Option<u64>,
     #[serde(default)]
     pub oom_killed: bool,
     #[serde(default)]
@@ -348,6 +408,21 @@ fn is_zero(value: &i64) -> bool {
 }
 
 impl Detail {
+    /// `always`, `unless-stopped`, `on-failure`, `on-failure:3`; `None` where nothing brings it back.
+    #[must_use]
+    pub fn restart_policy(&self) -> Option<&str> {
+        self.recipe.options.iter().find_map(|option| match option.as_slice() {
+            [name, policy] if name == "--restart" => Some(policy.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Ended from outside, by all that the exit code tells.
+    #[must_use]
+    pub fn was_stopped(&self) -> bool {
+        matches!(self.exit_code, 0 | 137 | 143 | 255)
+    }
+
     #[must_use]
     pub fn environment(&self, name: &str) -> Option<&str> {
         self.environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())

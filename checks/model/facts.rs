@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Paths, Setup,
+    background::Background,
     caddy::Caddies,
     docker::{Containers, EngineSeen, Images, Networks},
     host::Host,
@@ -44,6 +45,9 @@ pub struct Facts {
     /// What became of marked requests, with `--probe`.
     #[serde(default = "not_asked")]
     pub probed: Known<Probed>,
+    /// For `doctor report`, which alone asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<Background>,
 }
 
 /// A recording of an older doctor lacks what that one did not ask for.
@@ -85,7 +89,7 @@ pub struct Asked {
 
 /// From where on checks warn of something that grows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
 pub struct Thresholds {
     /// `dns-lookup`: a name that takes longer to resolve, in milliseconds.
     pub dns_ms: u64,
@@ -189,6 +193,20 @@ impl Missing {
         match self.root() {
             Self::Failed { kind, .. } => Some(*kind),
             _ => None,
+        }
+    }
+}
+
+impl Missing {
+    /// Whether the same question may be answered later without anybody's doing: what did not answer in time or is not there
+    /// may still be on its way. A refusal means that only where who refuses `may_be_starting`; that somebody may not ask,
+    /// or does not understand the answer, stays.
+    #[must_use]
+    pub fn may_heal(&self, may_be_starting: bool) -> bool {
+        match self.kind() {
+            Some(Kind::TimedOut | Kind::NotRunning | Kind::NotFound) => true,
+            Some(Kind::Refused) => may_be_starting,
+            _ => false,
         }
     }
 }

@@ -10,6 +10,9 @@ use crate::model::{Known, mitmproxy::CommandLine};
 pub struct Host {
     /// `linux`, `macos`, `windows`.
     pub os: String,
+    /// `Debian GNU/Linux 12 (bookworm), kernel 6.1.0-13-amd64`, where the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
     /// The id of the container that the doctor itself runs in, when it runs in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inside: Option<String>,

@@ -47,6 +47,9 @@ pub struct MitmproxySeen {
     /// The last lines of its events that tell why a request went wrong, the newest last, redacted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<Known<Vec<String>>>,
+    /// Its newest warnings and errors, whatever they are about, the newest last, redacted; kept for `doctor report` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complaints: Option<Known<Vec<String>>>,
     /// Its web interface over the port that is published for it; absent when none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<PublishedSeen>,

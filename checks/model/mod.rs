@@ -1,6 +1,7 @@
 //! The words that every check is written in: what is known ([`facts`]), what follows from it ([`setup`], [`path`]),
 //! and what a check may say ([`check`], [`finding`]).
 
+pub mod background;
 pub mod caddy;
 #[macro_use]
 pub mod check;
@@ -27,7 +28,7 @@ pub(crate) mod example;
 
 pub use check::{Check, Group, Verdict};
 pub use facts::{Asked, Context, Fact, FactId, Facts, Known, Missing, Need, Thresholds};
-pub use finding::{Evidence, Explains, Finding, Gap, Severity};
+pub use finding::{Evidence, Explains, Finding, Gap, Outlook, Severity};
 pub use fix::{Action, Apply, Edit, Fix};
 pub use path::{Hop, Path, Paths};
 pub use place::Place;

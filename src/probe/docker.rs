@@ -35,6 +35,7 @@ use super::{
     deadline::Deadline,
     http::{self, Answer, Question},
     log, recipe, redact,
+    telling::{self, Speaker},
 };
 
 /// Engines with at most this many containers are inspected whole; of larger ones the parts and their neighbours are.
@@ -254,6 +255,7 @@ impl Engined {
         Ok(EngineInfo {
             architecture: answer.architecture.unwrap_or_default(),
             operating_system: answer.operating_system.unwrap_or_default(),
+            time: answer.system_time.unwrap_or_default(),
             proxies: proxies
                 .into_iter()
                 .filter_map(|(name, value)| {
@@ -358,20 +360,41 @@ impl Engined {
 
     /// The lines of its log that may say why it ended, redacted.
     async fn log(&self, container: &Container) -> Known<Vec<String>> {
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail("60");
+        Ok(redact::decisive_lines(&self.read_log(container, options).await?))
+    }
+
+    /// The newest lines of its log that matter to an issue report, redacted.
+    pub(crate) async fn telling_lines(&self, container: &Container, speaker: Speaker) -> Known<Vec<String>> {
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).timestamps(true).tail("500");
+        Ok(telling::lines(&self.read_log(container, options).await?, speaker))
+    }
+
+    /// The newest part of its log.
+    async fn read_log(&self, container: &Container, options: LogsOptionsBuilder) -> Known<String> {
+        const KEPT: usize = 256 << 10;
         let asked = format!("GET /containers/{}/logs", container.name);
-        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail("60").build();
-        let said = |lines: &Vec<String>| format!("{} lines are kept", lines.len());
+        let said = |text: &String| format!("{} bytes", text.len());
         self.deadline
             .ask_from("from here", &asked, said, async {
-                let mut stream = self.docker.logs(&container.id, Some(options));
-                let mut text = Vec::new();
+                let mut stream = self.docker.logs(&container.id, Some(options.build()));
+                let (mut text, mut read) = (Vec::new(), 0);
                 while let Some(chunk) = stream.next().await {
-                    text.extend_from_slice(&chunk.map_err(|error| failed(&asked, &error))?.into_bytes());
-                    if text.len() > 256 << 10 {
+                    let chunk = chunk.map_err(|error| failed(&asked, &error))?.into_bytes();
+                    read += chunk.len();
+                    text.extend_from_slice(&chunk);
+                    if text.len() > 2 * KEPT {
+                        text.drain(..text.len() - KEPT);
+                    }
+                    if read > http::CAP {
                         break;
                     }
                 }
-                Ok(redact::decisive_lines(&String::from_utf8_lossy(&text)))
+                // A line without its beginning may lack the name of the secret in it.
+                let from = text.len().saturating_sub(KEPT);
+                let whole = if read > KEPT { text[from..].iter().position(|byte| *byte == b'\n') } else { None };
+                let start = whole.map_or(from, |end| from + end + 1);
+                Ok(String::from_utf8_lossy(&text[start..]).into_owned())
             })
             .await
     }
@@ -588,6 +611,7 @@ fn inspected_into(container: &mut Container, answer: &ContainerInspectResponse) 
         exit_code: state.exit_code.unwrap_or_default(),
         error: redact::line(&state.error.unwrap_or_default()),
         started_at: state.started_at.filter(|at| !at.starts_with("0001-")).unwrap_or_default(),
+        running_s: None,
         oom_killed: state.oom_killed.unwrap_or_default(),
         restarts: answer.restart_count.unwrap_or_default(),
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default(),

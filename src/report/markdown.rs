@@ -20,56 +20,80 @@ pub(crate) fn write(report: &Report) -> String {
         text::counts(report),
         report.elapsed_ms as f64 / 1000.0
     );
-    let paths = text::paths(report);
-    if !paths.is_empty() {
-        out.push_str(&fence("text", paths.trim_end()));
+    out.push_str(&paths(report));
+    out.push_str(&roots(report));
+    for note in &report.notes {
+        out.push_str(&format!("\n**Note:** {}\n", inline(note)));
     }
-    let mut roots = String::new();
+    out.push_str(&folded("All checks", &checks(report)));
+    let versions: Vec<String> = report.versions().split("  ").map(|version| format!(", {}", inline(version))).collect();
+    let versions: String = versions.into_iter().filter(|version| version != ", ").collect();
+    out.push_str(&format!("\ndoctor {}{versions}", report.doctor));
+    if let Some(cause) = report.root_causes.first() {
+        out.push_str(&format!("; `doctor explain {}` tells more", cause.check));
+    }
+    out.push('\n');
+    out
+}
+
+/// The paths, drawn.
+pub(crate) fn paths(report: &Report) -> String {
+    let paths = text::paths(report);
+    if paths.is_empty() { paths } else { fence("text", paths.trim_end()) }
+}
+
+/// The root causes in full, and what could not be looked at.
+pub(crate) fn roots(report: &Report) -> String {
+    let mut out = String::new();
     let (mut left_out, mut follows) = (0, ("", Vec::new()));
     for (check, finding) in report.roots() {
         if follows.0 != check.id {
             follows = (check.id, report.follows_from(check.id));
         }
         let root = root_cause(check, finding, &follows.1);
-        if roots.len() + root.len() > MOST_FOR_ROOTS {
+        if out.len() + root.len() > MOST_FOR_ROOTS {
             left_out += 1;
         } else {
-            roots.push_str(&root);
+            out.push_str(&root);
         }
     }
-    out.push_str(&roots);
     if left_out > 0 {
         let noun = if left_out == 1 { "root cause" } else { "root causes" };
         out.push_str(&format!(
             "\n**And {left_out} more {noun}**, too long to be shown here: `doctor --format json` has all.\n"
         ));
     }
+    for (check, finding, accepted) in report.accepted() {
+        let summary = inline(&format!("{}{}", cut(&finding.summary, MOST_IN_A_ROW), text::accepted(accepted)));
+        out.push_str(&format!("\n**! {}** {summary}\n", check.id));
+    }
     for check in report.unknown() {
         let reason = inline(&cut(check.reason.as_deref().unwrap_or_default(), MOST_IN_A_ROW));
         out.push_str(&format!("\n**? {}** could not be looked at: {reason}\n", check.id));
     }
-    out.push_str("\n<details>\n<summary>All checks</summary>\n\n| status | check | what was seen |\n|---|---|---|\n");
+    out
+}
+
+/// What opens when it is clicked at.
+pub(crate) fn folded(title: &str, text: &str) -> String {
+    format!("\n<details>\n<summary>{title}</summary>\n{text}\n</details>\n")
+}
+
+/// A table with a row for each check.
+pub(crate) fn checks(report: &Report) -> String {
+    let mut out = "\n| status | check | what was seen |\n|---|---|---|\n".to_owned();
     for check in &report.checks {
         let mut causes: Vec<&str> = check.findings.iter().flat_map(|own| own.consequence_of.iter().copied()).collect();
         causes.dedup();
         let because = if causes.is_empty() { String::new() } else { format!(" (follows from {})", causes.join(", ")) };
-        // In a table a bar ends the cell, in code as well; a backslash before it says that it does not.
-        let summary = inline(&cut(&check.summary, MOST_IN_A_ROW)).replace('|', "\\|");
+        let summary = cell(&cut(&check.summary, MOST_IN_A_ROW));
         out.push_str(&format!(
             "| {} {} | {} | {summary}{because} |\n",
             glyph(check.status),
-            check.status.name(),
+            if check.is_accepted() { "accepted" } else { check.status.name() },
             check.id
         ));
     }
-    out.push_str("\n</details>\n\n");
-    let versions: Vec<String> = report.versions().split("  ").map(|version| format!(", {}", inline(version))).collect();
-    let versions: String = versions.into_iter().filter(|version| version != ", ").collect();
-    out.push_str(&format!("doctor {}{versions}", report.doctor));
-    if let Some(cause) = report.root_causes.first() {
-        out.push_str(&format!("; `doctor explain {}` tells more", cause.check));
-    }
-    out.push('\n');
     out
 }
 
@@ -78,7 +102,7 @@ pub(crate) fn error(message: &str) -> String {
     format!("**✗ The doctor could not look:** {}\n", inline(message))
 }
 
-fn glyph(status: Status) -> &'static str {
+pub(crate) fn glyph(status: Status) -> &'static str {
     match status {
         Status::Pass => "✓",
         Status::Warn => "!",
@@ -119,7 +143,7 @@ fn fix(word: &str, fix: &FixReport) -> String {
 }
 
 /// A sentence within a line; never the first thing on it.
-fn inline(text: &str) -> String {
+pub(crate) fn inline(text: &str) -> String {
     let text = shown(text);
     let mut out = Inline::default();
     let mut rest = text.as_str();
@@ -135,6 +159,11 @@ fn inline(text: &str) -> String {
     }
     out.words(rest);
     out.out
+}
+
+/// A sentence in a table, where a bar ends the cell, in code as well; a backslash before it says that it does not.
+pub(crate) fn cell(text: &str) -> String {
+    inline(text).replace('|', "\\|")
 }
 
 #[derive(Default)]
@@ -208,7 +237,7 @@ fn code(text: &str) -> String {
 }
 
 /// A block of code that nothing in it can close.
-fn fence(language: &str, text: &str) -> String {
+pub(crate) fn fence(language: &str, text: &str) -> String {
     let quotes = "`".repeat((longest_run(text) + 1).max(3));
     let lines: String = text.lines().map(|line| format!("{}\n", shown(line))).collect();
     format!("\n{quotes}{language}\n{lines}{quotes}\n")

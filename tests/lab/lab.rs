@@ -333,7 +333,21 @@ impl Lab {
         Diagnosis { code: output.status.code().unwrap_or(-1), report, text }
     }
 
-    /// The same, with a variable in its environment.
+    /// Writes an issue report with its recording: gives it, and the one that the recording gives where there is no engine.
+    pub(crate) fn issue_report(&self) -> [String; 2] {
+        let facts = self.folder.join("facts.json");
+        let run = |option: &str, docker: Option<&str>| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_doctor"));
+            command.args(["report", option]).arg(&facts);
+            command.envs(docker.map(|endpoint| ("DOCKER_HOST", endpoint)));
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "doctor report: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        [run("--attach", None), run("--replay", Some("unix:///nonexistent"))]
+    }
+
+    /// Runs the doctor with a variable in its environment.
     pub(crate) fn doctor_with(&self, name: &str, value: &str, arguments: &[&str]) -> Diagnosis {
         let mut command = Command::new(env!("CARGO_BIN_EXE_doctor"));
         command.env(name, value);

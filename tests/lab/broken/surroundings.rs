@@ -5,7 +5,7 @@ use std::process::Command;
 use super::{Chain, named};
 use crate::{
     Setup,
-    lab::{HOST, Lab, sh},
+    lab::{ENTRY, HOST, Lab, request, sh},
 };
 
 pub(crate) const SETUPS: &[Setup] = &[
@@ -20,7 +20,34 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "tests-inside-misspelt", up: container_name_in_tests, then: inside_misspelt_then },
     Setup { name: "wrong-flag", up: |lab| Chain::default().up(lab), then: wrong_flag_then },
     Setup { name: "engine-denied", up: |lab| Chain::default().up(lab), then: engine_denied_then },
+    Setup { name: "issue-report", up: backend_refuses, then: issue_report_then },
 ];
+
+fn backend_refuses(lab: &Lab) {
+    Chain { command: "mitmweb --mode reverse:http://backend:3999 --set keep_host_header=true", ..Chain::default() }
+        .up(lab);
+}
+
+/// Whoever gets the recording sees what the one who made it saw, without an engine, and nothing of the request.
+fn issue_report_then(lab: &Lab) {
+    // With two more headers behind the Host.
+    let secrets = format!("{HOST}\r\nAuthorization: Bearer lab-secret\r\nCookie: session=lab-secret");
+    let answer = request(ENTRY, &secrets).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    let [report, replayed] = lab.issue_report();
+    assert_eq!(report, replayed);
+    let cause = "fail: `backend:3999` refuses mitmproxy's connections";
+    for words in [
+        cause,
+        "http.log.error: ",
+        "(status 502)",
+        "error establishing server connection",
+        "doctor report --replay facts.json",
+    ] {
+        assert!(report.contains(words), "`{words}` is not in\n{report}");
+    }
+    assert!(!report.contains("lab-secret"), "{report}");
+}
 
 /// The admin API does not tell Caddy's version, its image does.
 fn newer_version(lab: &Lab) {
