@@ -48,7 +48,9 @@ fn main() -> ExitCode {
             if error.exit_code() == 2
                 && let Some(format) = Cli::wanted_format()
             {
-                print(&written_error(format, error.to_string().lines().next().unwrap_or_default()));
+                let message = error.to_string();
+                let message = message.lines().next().unwrap_or_default();
+                print(&written_error(format, message.strip_prefix("error: ").unwrap_or(message)));
             }
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
