@@ -1,11 +1,11 @@
 use crate::model::{
     Action, Edit, Evidence, Explains, Finding, Fix, Gap, Part, Place, Role, Setup, Verdict,
     caddy::{Caddies, CaddyConfig, CaddySeen},
-    docker::Containers,
+    docker::{Container, Containers},
     facts::{Attempt, Kind, Missing},
     fix::{self, ApiAt, Change},
     path::listen_port,
-    view::PublishedSeen,
+    view::{PublishedSeen, Way},
 };
 
 check! {
@@ -38,11 +38,21 @@ check! {
 fn run(setup: &Setup, caddies: &Caddies, containers: Result<&Containers, &Missing>) -> Verdict {
     let mut verdict = Verdict::default();
     verdict.gaps.extend(setup.gap(Role::Caddy));
+    let mut planned = 0;
     for part in &setup.caddies {
         let Some(seen) = caddies.named(&part.name) else {
             verdict.gaps.push(Gap::about([&part.name], format!("{} was not asked", part.name)));
             continue;
         };
+        if seen.way == Way::Planned {
+            let owner = containers.ok().and_then(|all| match &part.place {
+                Place::Container(owner) => all.named(owner),
+                Place::Host => None,
+            });
+            before_up(&mut verdict, part, seen, containers.ok(), owner);
+            planned += 1;
+            continue;
+        }
         match &seen.config {
             Ok(config) => {
                 verdict.evidence.push(Evidence::new(&part.name, format!("answers at {} ({})", seen.admin, seen.way)));
@@ -52,18 +62,69 @@ fn run(setup: &Setup, caddies: &Caddies, containers: Result<&Containers, &Missin
                 };
                 verdict.findings.extend(finding);
             }
-            Err(missing) => match refusal(part, seen, missing) {
-                // Beside one that can be read it may be somebody else's.
-                Some(_) if caddies.0.iter().any(|other| other.config.is_ok()) => {
-                    verdict.gaps.push(Gap::about([&part.name], missing.to_string()));
+            Err(missing) => {
+                let may_heal = part.may_answer_later(containers.ok(), missing);
+                match refusal(part, seen, missing) {
+                    // Beside one that can be read it may be somebody else's.
+                    Some(finding) if !caddies.0.iter().any(|other| other.config.is_ok()) => {
+                        verdict.findings.push(finding.may_heal(may_heal));
+                    }
+                    _ => verdict.gaps.push(Gap::about([&part.name], missing.to_string()).may_heal(may_heal)),
                 }
-                Some(finding) => verdict.findings.push(finding),
-                None => verdict.gaps.push(Gap::about([&part.name], missing.to_string())),
-            },
+            }
         }
+    }
+    if planned > 0 && planned == setup.caddies.len() && verdict.findings.is_empty() && verdict.gaps.is_empty() {
+        let evidence = std::mem::take(&mut verdict.evidence);
+        return Verdict { evidence, ..Verdict::not_applicable(crate::model::before_up::NOTHING_RUNS) };
     }
     verdict.summary = "Caddy's admin API answers".to_owned();
     verdict
+}
+
+/// What can be told of the admin API before `up`: where it will listen, and who will get there.
+fn before_up(
+    verdict: &mut Verdict,
+    part: &Part,
+    seen: &CaddySeen,
+    containers: Option<&Containers>,
+    owner: Option<&Container>,
+) {
+    let name = &part.name;
+    let config = match &seen.config {
+        Ok(config) => config,
+        Err(missing) => {
+            verdict.gaps.push(Gap::about([name], missing.to_string()));
+            return;
+        }
+    };
+    let own = containers.and_then(|all| all.named(name)).and_then(|own| own.detail.as_ref());
+    let variable = own.and_then(|detail| detail.environment("CADDY_ADMIN"));
+    let configured = config.admin.as_ref().and_then(|admin| admin.listen.as_deref());
+    let listen = configured.or(variable).unwrap_or("localhost:2019").to_owned();
+    verdict.evidence.push(Evidence::new(name, format!("its admin API will listen on {listen}")));
+    let Some(port) = listen_port(&listen) else { return };
+    let Some((ip, host_port)) = owner.and_then(|owner| owner.published(port)) else { return };
+    let address = format!("{ip}:{host_port}");
+    let host = listen.rsplit_once(':').map_or("", |(host, _)| host).trim_matches(['[', ']']);
+    let everywhere = owner.is_some_and(|owner| {
+        owner.ports.iter().any(|own| own.host_port == Some(host_port) && is_everywhere(&own.host_ip))
+    });
+    if matches!(host, "localhost" | "::1") || host.starts_with("127.") {
+        let finding = Finding::fail(
+            [name],
+            format!("{name}'s admin API is published at {address}, and listens on {listen} only inside the container"),
+        )
+        .explaining(Explains::Nothing);
+        verdict.findings.push(open_up(finding, part, seen, config, port, containers));
+    } else if everywhere && is_everywhere(host) {
+        verdict.findings.push(exposed(
+            name,
+            format!("{name}'s admin API will be open on all interfaces of this machine, and asks for no password"),
+            ("published at", format!("0.0.0.0:{host_port}")),
+            format!("publish it as 127.0.0.1:{host_port}:{port}"),
+        ));
+    }
 }
 
 /// What a user of the published port sees.
@@ -277,7 +338,7 @@ fn port_of(address: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Severity, caddy::Admin, example, facts::Known};
+    use crate::model::{Context, Outlook, Severity, caddy::Admin, example, facts::Known, setup::PartKind};
 
     fn judged(change: impl FnOnce(&mut CaddySeen)) -> Verdict {
         let mut facts = example::healthy();
@@ -357,5 +418,37 @@ mod tests {
         assert!(judged(|seen| seen.config = missing(Kind::Refused)).findings[0].summary.contains("is off, or not at"));
         let slow = judged(|seen| seen.config = missing(Kind::TimedOut));
         assert_eq!((slow.worst(), slow.gaps.len()), (None, 1));
+    }
+
+    #[test]
+    fn one_that_refuses_may_still_be_starting_for_a_while() {
+        let heals = |kind: Kind, running_s: u64| {
+            let mut facts = example::healthy();
+            facts.containers.as_mut().unwrap().0[0].detail.as_mut().unwrap().running_s = Some(running_s);
+            facts.caddies.as_mut().unwrap().0[0].config = Err(Missing::failed("GET /config/", kind, "no"));
+            let verdict = (CHECK.run)(&Context::new(facts));
+            verdict.findings.iter().any(|finding| finding.outlook == Outlook::MayHeal)
+                || verdict.gaps.iter().any(|gap| gap.may_heal)
+        };
+        assert!(heals(Kind::Refused, 2) && !heals(Kind::Refused, 3600));
+        assert!(heals(Kind::TimedOut, 3600));
+        assert!(!heals(Kind::Status(403), 2) && !heals(Kind::Garbage, 2));
+        let published = judged(|seen| seen.published = published("127.0.0.1", reset()));
+        assert_eq!(published.findings[0].outlook, Outlook::Stays);
+    }
+
+    #[test]
+    fn a_process_that_listens_elsewhere_has_started() {
+        let heals = |ports: Vec<u16>| {
+            let part = Part {
+                role: Role::Caddy,
+                name: "caddy (pid 7)".into(),
+                place: Place::Host,
+                kind: PartKind::Process { pid: 7, ports },
+                how: "a process on the host",
+            };
+            part.may_answer_later(None, &Missing::failed("GET /config/", Kind::Refused, "no"))
+        };
+        assert!(heals(Vec::new()) && !heals(vec![80]));
     }
 }

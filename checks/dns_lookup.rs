@@ -3,9 +3,9 @@ use std::net::IpAddr;
 use crate::model::{
     Action, Asked, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Role, Setup, Verdict,
     caddy::Caddies,
-    docker::{Attachment, Containers, Networks, is_user_defined},
+    docker::{Attachment, Container, Containers, Networks, is_user_defined},
     facts::Attempt,
-    fix::{ApiAt, Edit},
+    fix::{self, ApiAt, Edit},
     mitmproxy::{Mitmproxies, Mode},
     names::{self, Meaning},
     path::HopKind,
@@ -55,6 +55,10 @@ fn run(
     let mut names = 0;
     for hop in paths.relevant().filter(is_name) {
         names += 1;
+        if hop.is_planned(containers) {
+            cases.planned(&mut verdict, hop);
+            continue;
+        }
         match views.map(|views| views.from(&hop.place)) {
             Ok(Some(view)) => match view.name(&hop.dial.host) {
                 Some(seen) => cases.judge(&mut verdict, hop, view, seen),
@@ -201,6 +205,48 @@ impl Cases<'_> {
         }
     }
 
+    /// Before `up`: what the networks' DNS will answer follows from the file, what the outside says does not.
+    fn planned(&self, verdict: &mut Verdict, hop: &Hop) {
+        let (from, name) = (&hop.from, hop.dial.host.trim_end_matches('.'));
+        match &hop.meaning {
+            Meaning::Container { name: own, network } => {
+                verdict
+                    .evidence
+                    .push(Evidence::new(hop.id(), format!("{name} is {own} on {network} ({})", Way::Planned)));
+            }
+            Meaning::Elsewhere(names) => verdict.findings.push(
+                Finding::fail(
+                    names.clone(),
+                    format!("{name} is the name of {} only on networks that {from} is not on", text::list(names)),
+                )
+                .on(hop)
+                .seen("how it is known", Way::Planned.to_string()),
+            ),
+            Meaning::Unknown if !name.contains('.') => {
+                let names = self.names_at(&hop.place);
+                let others = names.iter().map(String::as_str).filter(|other| other != from);
+                let near = text::nearest(name, others);
+                let summary = format!("{name}, which {from} dials, is nobody's name in the compose file");
+                // The outside may know a name that the file does not; that is rare, and not likely of one that is so near.
+                let finding = match near {
+                    Some(_) => Finding::fail([from], summary),
+                    None => Finding::warn([from], summary),
+                };
+                let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                let finding =
+                    finding.on(hop).seen("dial", hop.dial.to_string()).seen("names that will exist there", known);
+                verdict.findings.push(match (near, hop.dial.port) {
+                    (Some(near), Some(port)) => {
+                        let dial = text::join_port(near, port);
+                        finding.fix(self.dial_instead(hop, &dial, &format!("dial {dial}: did you mean {near}?")))
+                    }
+                    _ => finding.fix(Fix::new("dial a name that the file gives to a service", Action::Manual)),
+                });
+            }
+            _ => verdict.evidence.push(Evidence::new(hop.id(), format!("{name} is looked up when it runs"))),
+        }
+    }
+
     fn unknown(&self, hop: &Hop, view: &View, seen: &NameSeen) -> Finding {
         let (from, name) = (&hop.from, &hop.dial.host);
         let names = self.names_at(&hop.place);
@@ -212,6 +258,11 @@ impl Cases<'_> {
         if hop.place != Place::Host {
             let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             finding = finding.seen("names that exist there", known);
+        }
+        // The name of a container that inspect knows is answered as soon as that runs.
+        if let Meaning::Container { name, .. } = &hop.meaning {
+            let comes = |own: &Container| own.runs() || own.may_come_up();
+            finding = finding.may_heal(self.containers.named(name).is_some_and(comes));
         }
         if let Some(published) = self.published(hop) {
             return finding
@@ -233,8 +284,20 @@ impl Cases<'_> {
                 let dial = text::join_port(meant, port);
                 finding.fix(self.dial_instead(hop, &dial, &format!("dial {dial}: did you mean {meant}?")))
             }
+            (None, _) => finding
+                .may_heal(self.may_be_made_yet(hop))
+                .fix(Fix::new(format!("dial a name that exists {where_}"), Action::Manual)),
             _ => finding.fix(Fix::new(format!("dial a name that exists {where_}"), Action::Manual)),
         }
+    }
+
+    /// Whether the container of a name that nobody has may not be made yet: the backend of a mitmproxy that has just been
+    /// started itself. What Caddy dials is a mitmproxy, and that there is none is told by `setup-found`.
+    fn may_be_made_yet(&self, hop: &Hop) -> bool {
+        let Place::Container(place) = &hop.place else { return false };
+        hop.kind == HopKind::Target
+            && !hop.dial.host.contains('.')
+            && self.containers.named(place).is_some_and(Container::may_be_starting)
     }
 
     /// Every name that the DNS of this place's networks answers.
@@ -244,7 +307,7 @@ impl Cases<'_> {
         let on = own.iter().filter(|attached| is_user_defined(&attached.network));
         let mut names: Vec<String> = on
             .flat_map(|attached| {
-                let running = self.containers.0.iter().filter(|other| other.runs());
+                let running = self.containers.0.iter().filter(|other| other.lives());
                 running.filter_map(|other| other.on(&attached.network))
             })
             .flat_map(|attached| attached.names.iter().cloned())
@@ -290,7 +353,7 @@ impl Cases<'_> {
             }
             HopKind::Target => {
                 let seen = self.mitmproxies.and_then(|all| all.named(&hop.from));
-                let Some(seen) = seen.filter(|seen| seen.options.is_ok()) else {
+                let Some(seen) = seen.filter(|seen| seen.options.is_ok() || seen.is_told_by_its_command()) else {
                     return Fix::new(title, Action::Manual);
                 };
                 let corrected = |mode: Mode| match mode.target {
@@ -301,23 +364,7 @@ impl Cases<'_> {
                     _ => mode.spec,
                 };
                 let modes: Vec<String> = seen.modes().0.into_iter().map(corrected).collect();
-                // Before 9.0 the option was one string.
-                let value = match (seen.major_version(), modes.as_slice()) {
-                    (Some(..=8), [mode]) => serde_json::json!(mode),
-                    (_, modes) => serde_json::json!(modes),
-                };
-                let action = Action::SetOption {
-                    at: ApiAt::of(part, &seen.web),
-                    option: "mode",
-                    value,
-                    password: seen.wants_password(),
-                };
-                let text = modes.iter().map(|mode| format!("--mode {mode}")).collect::<Vec<_>>().join(" ");
-                Fix::new(title, action).edit(Edit {
-                    file: format!("the command of {}", hop.from),
-                    language: "sh",
-                    text,
-                })
+                fix::set_modes(part, seen, title, &modes)
             }
         }
     }
@@ -352,7 +399,7 @@ fn addresses(ips: &[IpAddr]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Facts, Severity, example};
+    use crate::model::{Context, Facts, Outlook, Severity, example};
 
     fn judged(facts: Facts) -> Verdict {
         (CHECK.run)(&Context::new(facts))
@@ -439,5 +486,41 @@ mod tests {
         let mut facts = example::healthy();
         facts.views.as_mut().unwrap().0[0].names[0].took_ms = 900;
         assert_eq!(judged(facts).worst(), Some(Severity::Warn));
+    }
+
+    /// The outlook of a target's name that nobody knows where mitmproxy is.
+    fn target(name: &str, change: impl FnOnce(&mut Facts)) -> Outlook {
+        let mut facts = example::healthy();
+        facts.mitmproxies.as_mut().unwrap().0[0].options.as_mut().unwrap().mode =
+            vec![format!("reverse:http://{name}:3000")];
+        let seen = &mut facts.views.as_mut().unwrap().0[1].names[0];
+        (seen.name, seen.answer) = (name.into(), NameAnswer::NoSuchName);
+        change(&mut facts);
+        judged(facts).findings.remove(0).outlook
+    }
+
+    #[test]
+    fn a_name_may_come_with_its_container() {
+        let just_started = |facts: &mut Facts| {
+            facts.containers.as_mut().unwrap().0[1].detail.as_mut().unwrap().running_s = Some(1);
+        };
+        let long_ago = |facts: &mut Facts| {
+            facts.containers.as_mut().unwrap().0[1].detail.as_mut().unwrap().running_s = Some(3600);
+        };
+        assert_eq!(target("backend", long_ago), Outlook::MayHeal, "inspect knows it");
+        assert_eq!(target("shop", just_started), Outlook::MayHeal, "it may not be made yet");
+        assert_eq!(target("shop", long_ago), Outlook::Stays);
+        assert_eq!(target("bakend", just_started), Outlook::Stays, "it is misspelt");
+        assert_eq!(target("shop.example.com", just_started), Outlook::Stays, "it is no container's");
+    }
+
+    #[test]
+    fn what_caddy_dials_is_a_mitmproxy_that_is_there() {
+        let mut facts = with_answer(NameAnswer::NoSuchName);
+        let dial = |config: &str| config.replace("mitmproxy:8080", "intercept:8080");
+        let config = serde_json::to_string(facts.caddies.as_ref().unwrap().0[0].config.as_ref().unwrap()).unwrap();
+        facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(&dial(&config)).unwrap());
+        facts.views.as_mut().unwrap().0[0].names[0].name = "intercept".into();
+        assert_eq!(judged(facts).findings[0].outlook, Outlook::Stays);
     }
 }

@@ -2,13 +2,14 @@ use std::net::IpAddr;
 
 use crate::model::{
     Action, Apply, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Role, Setup, Verdict,
-    docker::{Containers, Networks},
+    docker::{Containers, EngineSeen, Networks},
     facts::Attempt,
     fix::{self, Change},
     host::{Host, Listener},
     names::Meaning,
+    path::HopKind,
     text,
-    view::{ConnectionAnswer, NameAnswer, View, Views},
+    view::{ConnectionAnswer, NameAnswer, View, Views, Way},
 };
 
 check! {
@@ -30,7 +31,7 @@ check! {
     id: "host-docker-internal",
     group: Network,
     after: ["setup-found", "container-health", "caddy-admin"],
-    needs: [Setup, Paths, Containers, Networks, Attempt<Views>, Attempt<Host>],
+    needs: [Setup, Paths, Containers, Networks, Attempt<Views>, Attempt<Host>, Attempt<EngineSeen>],
     run: run,
 }
 
@@ -41,6 +42,7 @@ fn run(
     networks: &Networks,
     views: Result<&Views, &Missing>,
     host: Result<&Host, &Missing>,
+    engine: Result<&EngineSeen, &Missing>,
 ) -> Verdict {
     let mut verdict = Verdict::default();
     verdict.gaps.extend(setup.gap(Role::Caddy));
@@ -51,14 +53,66 @@ fn run(
         return Verdict::not_applicable("no container dials the host");
     }
     for hop in &hops {
+        if hop.is_planned(containers) {
+            planned(&mut verdict, containers, host.ok(), engine.ok(), hop);
+            continue;
+        }
         match views.map(|views| views.from(&hop.place)) {
             Ok(Some(view)) => look(&mut verdict, containers, networks, host.ok(), hop, view),
             Ok(None) => verdict.gaps.push(Gap::on(hop, format!("nothing was seen from inside {}", hop.from))),
-            Err(missing) => verdict.gaps.push(Gap::on(hop, missing.to_string())),
+            Err(missing) => {
+                verdict.gaps.push(Gap::on(hop, missing.to_string()).may_heal(missing.may_heal(true)));
+            }
         }
     }
     verdict.summary = "every container that dials the host reaches it".to_owned();
     verdict
+}
+
+/// Before `up`: whether the name will be there follows from `extra_hosts` and the engine; the port is tried when it runs.
+fn planned(
+    verdict: &mut Verdict,
+    containers: &Containers,
+    host: Option<&Host>,
+    engine: Option<&EngineSeen>,
+    hop: &Hop,
+) {
+    let name = hop.dial.host.trim_end_matches('.');
+    let Place::Container(place) = &hop.place else { return };
+    let Some(own) = containers.named(place) else { return };
+    let extra = own.detail.as_ref().map(|detail| detail.extra_hosts.as_slice()).unwrap_or_default();
+    let is_given =
+        extra.iter().filter_map(|entry| entry.split_once([':', '='])).any(|(own, _)| own.eq_ignore_ascii_case(name));
+    let known = engine.and_then(|seen| seen.answer.as_ref().ok()).and_then(|engine| {
+        let info = engine.info.as_ref()?.as_ref().ok()?;
+        Some((engine.name.as_str(), info.operating_system.as_str()))
+    });
+    // Docker Desktop, Colima, OrbStack and Podman have names of the host's by themselves.
+    let endpoint = engine.map(|seen| seen.endpoint.as_str()).unwrap_or_default();
+    let in_machine = ["colima", "lima", "/.rd/", "orbstack", "desktop"].iter().any(|word| endpoint.contains(word));
+    let gives_none = known.is_some_and(|(engine, system)| engine == "docker" && !system.contains("Desktop"))
+        && !in_machine
+        && host.is_some_and(|host| host.os == "linux" && host.inside.is_none());
+    let listeners = host.and_then(|host| host.listeners.as_ref().ok());
+    let listener = listeners.and_then(|all| all.iter().find(|own| Some(own.port) == hop.dial.port)).map(who_listens);
+    let listens = listener.map_or_else(
+        || "whether it accepts is tried when it runs".to_owned(),
+        |own| format!("now {own} listens on that port of this machine"),
+    );
+    match (is_given || name.parse::<IpAddr>().is_ok(), known.is_some()) {
+        (true, _) => verdict.evidence.push(Evidence::new(hop.id(), format!("goes to the host; {listens}"))),
+        (false, false) => verdict.gaps.push(Gap::on(
+            hop,
+            format!("whether {name} will be known inside {place} depends on the engine, which is not known"),
+        )),
+        (false, true) if gives_none => {
+            verdict.findings.push(unknown_name(containers, hop, &View::planned(&hop.place), "on Linux Docker"));
+        }
+        (false, true) => {
+            let value = format!("this kind of engine has the name {name} by itself; {listens}");
+            verdict.evidence.push(Evidence::new(hop.id(), value));
+        }
+    }
 }
 
 fn look(
@@ -93,7 +147,7 @@ fn look(
             let who = who.map(|own| format!(", {}", who_listens(own))).unwrap_or_default();
             verdict.evidence.push(Evidence::new(hop.id(), format!("{at}accepts{who} ({})", view.way)));
         }
-        Some(ConnectionAnswer::Refused) => verdict.findings.push(refused(hop, ip, port, listeners, view)),
+        Some(ConnectionAnswer::Refused) => verdict.findings.push(refused(containers, hop, ip, port, listeners, view)),
         Some(ConnectionAnswer::TimedOut) => {
             verdict.findings.push(timed_out(containers, networks, host, hop, ip, port, view));
         }
@@ -120,7 +174,8 @@ fn who_listens(listener: &Listener) -> String {
 
 fn unknown_name(containers: &Containers, hop: &Hop, view: &View, server: &str) -> Finding {
     let (from, name) = (&hop.from, &hop.dial.host);
-    let mut finding = Finding::fail([from], format!("{name} is not known inside {from}"))
+    let will = if view.way == Way::Planned { "will not be" } else { "is not" };
+    let mut finding = Finding::fail([from], format!("{name} {will} known inside {from}"))
         .on(hop)
         .seen("dial", hop.dial.to_string())
         .seen("answer", format!("{server} knows no such name ({})", view.way));
@@ -149,7 +204,14 @@ fn unknown_name(containers: &Containers, hop: &Hop, view: &View, server: &str) -
     finding
 }
 
-fn refused(hop: &Hop, ip: Option<IpAddr>, port: u16, listeners: Option<&[Listener]>, view: &View) -> Finding {
+fn refused(
+    containers: &Containers,
+    hop: &Hop,
+    ip: Option<IpAddr>,
+    port: u16,
+    listeners: Option<&[Listener]>,
+    view: &View,
+) -> Finding {
     let (from, gateway) = (&hop.from, ip.map_or_else(|| "the host".to_owned(), |ip| ip.to_string()));
     let at_port: Vec<&Listener> = listeners.unwrap_or_default().iter().filter(|own| own.port == port).collect();
     let reachable = |own: &&&Listener| own.ip.is_unspecified() || Some(own.ip) == ip;
@@ -172,8 +234,12 @@ fn refused(hop: &Hop, ip: Option<IpAddr>, port: u16, listeners: Option<&[Listene
             format!("{what} listens on {} only, so {from} cannot reach it at {gateway}:{port}", own.ip)
         }
     };
+    // A service of the host may come up at any time. What Caddy dials is meant to be a mitmproxy: where one is at another
+    // port already, only a container that would publish this one brings it.
+    let may_come = hop.kind == HopKind::Target || hop.to_mitmproxy || containers.may_publish(port);
     let mut finding = Finding::fail([from.clone(), format!("port {port}")], summary)
         .on(hop)
+        .may_heal(at_port.is_empty() && may_come)
         .seen("dial", hop.dial.to_string())
         .seen("answer", format!("{gateway}:{port} refuses the connection ({})", view.way));
     for own in &at_port {
@@ -235,7 +301,9 @@ fn timed_out(
 mod tests {
     use super::*;
     use crate::model::{
-        Context, Facts, example,
+        Context, Facts, Outlook,
+        docker::Port,
+        example,
         view::{ConnectionSeen, NameSeen},
     };
 
@@ -298,5 +366,50 @@ mod tests {
             finding.fixes[0].action.commands(),
             ["iptables -I INPUT -i br-app-net -p tcp --dport 3000 -j ACCEPT"]
         );
+    }
+
+    #[test]
+    fn a_service_of_the_host_may_come_up_and_one_on_loopback_does_not_move() {
+        let outlook =
+            |answer, listener| dialling_the_host(gateway(), Some(answer), listener).findings.remove(0).outlook;
+        assert_eq!(outlook(ConnectionAnswer::Refused, None), Outlook::MayHeal);
+        assert_eq!(outlook(ConnectionAnswer::Refused, Some("127.0.0.1")), Outlook::Stays);
+        assert_eq!(outlook(ConnectionAnswer::Refused, Some("0.0.0.0")), Outlook::Stays, "a firewall");
+        assert_eq!(outlook(ConnectionAnswer::TimedOut, None), Outlook::Stays, "a firewall");
+        let unknown = dialling_the_host(NameAnswer::NoSuchName, None, None).findings.remove(0);
+        assert_eq!(unknown.outlook, Outlook::Stays);
+    }
+
+    #[test]
+    fn a_dial_of_the_host_waits_for_a_container_that_would_publish_it() {
+        let outlook = |status: &str, published: u16| {
+            let mut facts: Facts = example::healthy();
+            let config = r#"{"apps":{"http":{"servers":{"srv0":{"listen":[":80"],"routes":[{"handle":[
+                {"handler":"reverse_proxy","upstreams":[{"dial":"host.docker.internal:8082"}]}]}]}}}}}"#;
+            facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(config).unwrap());
+            let mitmproxy = &mut facts.containers.as_mut().unwrap().0[1];
+            mitmproxy.status = status.into();
+            mitmproxy.ports = vec![Port {
+                container_port: 8080,
+                protocol: "tcp".into(),
+                host_port: Some(published),
+                host_ip: String::new(),
+            }];
+            let name = "host.docker.internal".to_owned();
+            let view = &mut facts.views.as_mut().unwrap().0[0];
+            view.names = vec![NameSeen {
+                name: name.clone(),
+                server: "127.0.0.11".into(),
+                answer: gateway(),
+                disagrees: None,
+                took_ms: 1,
+            }];
+            let answer = ConnectionAnswer::Refused;
+            view.connections =
+                vec![ConnectionSeen { host: name, ip: None, port: 8082, answer, speaks: None, took_ms: 1 }];
+            (CHECK.run)(&Context::new(facts)).findings.pop().map(|finding| finding.outlook)
+        };
+        assert_eq!(outlook("created", 8082), Some(Outlook::MayHeal));
+        assert_eq!(outlook("exited", 8082), Some(Outlook::Stays));
     }
 }

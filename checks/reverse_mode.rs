@@ -4,7 +4,7 @@ use crate::model::{
     docker::{Containers, Program, is_user_defined},
     facts::Attempt,
     fix::{self, Action},
-    mitmproxy::{Mitmproxies, MitmproxySeen, Mode, ModeServer, Target},
+    mitmproxy::{Interface, Mitmproxies, MitmproxySeen, Mode, ModeServer, Target},
     names::Meaning,
     path::{self, Dial, HopKind},
     route::{self, End, EndKind, Request},
@@ -64,13 +64,17 @@ fn run(
         let containers = containers.unwrap_or(&no_containers);
         let (modes, by_options) = seen.modes();
         if let Err(missing) = &seen.options
+            && !seen.is_told_by_its_command()
             && !is_read(part, seen, containers)
         {
             let reason = format!(
                 "in which mode {} is, is not known: no --mode was read from its command line, and {missing}",
                 part.name
             );
-            verdict.gaps.push(Gap::about([&part.name], reason));
+            // The other programs have no API that could tell.
+            let may_heal =
+                seen.command_line.interface == Interface::Mitmweb && part.may_answer_later(Some(containers), missing);
+            verdict.gaps.push(Gap::about([&part.name], reason).may_heal(may_heal));
             continue;
         }
         let paths = paths.unwrap_or(&no_paths);
@@ -179,7 +183,9 @@ impl Case<'_> {
         } else {
             Finding::warn([name], summary)
         }
-        .seen("reason", why);
+        .seen("reason", why)
+        // What failed to listen has an exception; without one it has not tried yet.
+        .may_heal(server.last_exception.is_none());
         if let Some(hop) = hop {
             finding = finding.on(hop);
         }
@@ -213,6 +219,7 @@ impl Case<'_> {
         };
         finding
             .on(hop)
+            .certain()
             .seen("mode", format!("{}, {}", mode.spec, self.how))
             .seen("dial", hop.dial.to_string())
             .fix(self.aim(at, mode, self.only_backend(None)))
@@ -226,20 +233,30 @@ impl Case<'_> {
         };
         if self.comes_back(at) {
             let summary = format!("{name} sends requests back to itself: its target {} is its own port", hop.dial);
-            return Some(seen(Finding::fail([name], summary)).fix(self.aim(at, mode, self.only_backend(None))));
+            let finding = seen(Finding::fail([name], summary)).certain();
+            return Some(finding.fix(self.aim(at, mode, self.only_backend(None))));
         }
         if let Some(route) = self.comes_back_over_caddy(hop, target) {
             let caddy = hop.to.as_deref().unwrap_or_default();
             let summary = format!("{name} sends requests back to {caddy}, which sends them to {name} again");
-            let finding = seen(Finding::fail([name], summary)).seen("route", route);
+            let finding = seen(Finding::fail([name], summary)).certain().seen("route", route);
             return Some(finding.fix(self.aim(at, mode, self.only_backend(None))));
         }
         let alone = |own: &Place| {
             !self.containers.0.iter().any(|other| other.name != *name && self.containers.place_of(other) == *own)
         };
-        if hop.meaning == Meaning::Itself
-            && matches!(hop.place, Place::Container(_))
-            && alone(&hop.place)
+        let on_itself = hop.meaning == Meaning::Itself && matches!(hop.place, Place::Container(_)) && alone(&hop.place);
+        // Before up it is alone there with its own ports, which are no backend.
+        if on_itself && self.containers.is_planned(name) {
+            let summary = format!(
+                "{name} sends requests to {}, which is its own container, where nothing listens on that port",
+                hop.dial
+            );
+            let finding =
+                seen(Finding::fail([name], summary)).seen("in that container", "the compose file runs mitmproxy");
+            return Some(finding.fix(self.aim(at, mode, self.only_backend(Some(target.port)))));
+        }
+        if on_itself
             && let Some(connection) = self.connection(hop)
             && connection.answer == ConnectionAnswer::Refused
         {
@@ -354,7 +371,7 @@ impl Case<'_> {
         let mut found: Vec<(String, Vec<u16>)> = Vec::new();
         let is_part =
             |name: &String| self.setup.part(name).is_some() || self.setup.others.iter().any(|other| other == name);
-        for other in self.containers.0.iter().filter(|other| other.runs() && !is_part(&other.name)) {
+        for other in self.containers.0.iter().filter(|other| other.lives() && !is_part(&other.name)) {
             let is_own = self.containers.place_of(other) == self.part.place;
             let shared = |on: &&crate::model::docker::Attachment| {
                 is_user_defined(&on.network) && networks.contains(&on.network.as_str())
@@ -403,7 +420,7 @@ impl Case<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Facts, Severity, docker::Port, example, facts::Kind, mitmproxy::Interface};
+    use crate::model::{Context, Facts, Outlook, Severity, docker::Port, example, facts::Kind};
 
     fn judged(change: impl FnOnce(&mut Facts)) -> Verdict {
         let mut facts = example::healthy();
@@ -629,5 +646,30 @@ mod tests {
         for mode in ["", "@", ":", "regular@", "é", "wireguard:/x@y:z"] {
             judged(|facts| with_modes(facts, &[mode]));
         }
+    }
+
+    #[test]
+    fn a_server_that_has_not_tried_to_listen_may_still_do_so() {
+        let outlook = |exception: Option<&str>| {
+            let verdict = judged(|facts| {
+                let server = &mut seen(facts).servers.as_mut().unwrap().as_mut().unwrap()[0];
+                (server.is_running, server.last_exception) = (false, exception.map(Into::into));
+            });
+            verdict.findings[0].outlook
+        };
+        assert_eq!(outlook(None), Outlook::MayHeal);
+        assert_eq!(outlook(Some("[Errno 98] address already in use")), Outlook::Stays);
+    }
+
+    #[test]
+    fn a_mode_that_is_wrong_stays_so() {
+        let verdict = judged(|facts| with_modes(facts, &["regular"]));
+        assert_eq!(verdict.findings[0].outlook, Outlook::Certain);
+        let verdict = judged(|facts| with_modes(facts, &["reverse:http://localhost:8080"]));
+        assert_eq!(
+            summary(&verdict),
+            "mitmproxy sends requests back to itself: its target localhost:8080 is its own port"
+        );
+        assert_eq!(verdict.findings[0].outlook, Outlook::Certain);
     }
 }

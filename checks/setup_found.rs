@@ -35,6 +35,15 @@ fn run(setup: &Setup, asked: &Asked, containers: Result<&Containers, &Missing>) 
             .evidence
             .push(Evidence::new(role, format!("{} ({}{})", part.name, part.how, image.unwrap_or_default())));
     }
+    if let Some(composed) = &asked.compose {
+        let by = composed.resolved_by.as_deref().unwrap_or("the doctor itself, since compose is not installed here");
+        let files = text::list(&composed.files);
+        verdict
+            .evidence
+            .push(Evidence::new("compose file", format!("{files}, read by {by}; project {}", composed.project)));
+        verdict.evidence.extend(composed.warnings.iter().map(|warning| Evidence::new("compose warns", warning)));
+        verdict.gaps.extend(composed.not_resolved.iter().map(|what| Gap::about([] as [&str; 0], what)));
+    }
     if let Some(chosen) = &setup.chosen {
         verdict.evidence.push(Evidence::new("chosen by", chosen));
     }
@@ -49,7 +58,7 @@ fn run(setup: &Setup, asked: &Asked, containers: Result<&Containers, &Missing>) 
         if found.is_empty() && wanted.is_none() && !setup.not_looked.is_empty() {
             let why: Vec<String> = setup.not_looked.iter().map(ToString::to_string).collect();
             let reason = format!("no {name} among what could be looked at; {}; name it with {flag}", why.join("; "));
-            verdict.gaps.push(Gap { about: Vec::new(), hop: None, reason });
+            verdict.gaps.push(Gap::about([] as [&str; 0], reason).may_heal(true));
         } else if found.is_empty() {
             verdict.findings.push(missing(name, flag, wanted.as_deref(), setup, asked, containers));
         }
@@ -69,6 +78,7 @@ fn missing(
     containers: Result<&Containers, &Missing>,
 ) -> Finding {
     let place = match &asked.project {
+        _ if asked.compose.is_some() => " in the compose file".to_owned(),
         Some(project) => format!(" in compose project {project}"),
         None => String::new(),
     };
@@ -77,9 +87,11 @@ fn missing(
             Finding::fail([] as [&str; 0], format!("{wanted}, which {flag} names, is not{place}"))
         }
         Some(wanted) => {
-            Finding::fail([] as [&str; 0], format!("there is no container or address `{wanted}` for {flag}"))
+            let summary = format!("there is no container or address `{wanted}` for {flag}");
+            Finding::fail([] as [&str; 0], summary).may_heal(true)
         }
-        None => Finding::fail([] as [&str; 0], format!("there is no {name}{place}")),
+        // `up` may still be pulling its image.
+        None => Finding::fail([] as [&str; 0], format!("there is no {name}{place}")).may_heal(true),
     };
     let all: Vec<&str> = containers.map(|all| all.0.iter().map(|own| own.name.as_str()).collect()).unwrap_or_default();
     match containers {
@@ -95,6 +107,11 @@ fn missing(
     for missing in &setup.not_looked {
         finding = finding.seen("not looked at", missing.to_string());
     }
+    if asked.compose.is_some() {
+        let title =
+            format!("give the file a service that runs {name}; if it has one, say {flag} with its container's name");
+        return finding.fix(Fix::new(title, Action::Manual));
+    }
     let near = wanted.and_then(|wanted| text::nearest(wanted, all.iter().copied()));
     let fix = match near {
         Some(near) => format!("did you mean {flag} {near}?"),
@@ -107,7 +124,7 @@ fn missing(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Severity, example};
+    use crate::model::{Context, Outlook, Severity, example};
 
     fn judged(context: &Context) -> Verdict {
         (CHECK.run)(context)
@@ -136,5 +153,17 @@ mod tests {
         facts.asked.caddy = Some("cady".into());
         let verdict = judged(&Context::new(facts));
         assert_eq!(verdict.findings[0].fixes[0].title, "did you mean --caddy caddy?");
+    }
+
+    #[test]
+    fn a_part_that_is_not_there_may_come() {
+        let mut facts = example::facts();
+        facts.containers.as_mut().unwrap().0.retain(|container| container.name != "mitmproxy");
+        assert_eq!(judged(&Context::new(facts)).findings[0].outlook, Outlook::MayHeal);
+        let mut facts = example::facts();
+        (facts.asked.caddy, facts.asked.project) = (Some("caddy".into()), Some("shop".into()));
+        let finding = judged(&Context::new(facts)).findings.remove(0);
+        assert_eq!(finding.summary, "caddy, which --caddy names, is not in compose project shop");
+        assert_eq!(finding.outlook, Outlook::Stays);
     }
 }

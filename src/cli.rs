@@ -1,13 +1,19 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use caddy_doctor_checks::{ALL, model::text};
+use caddy_doctor_checks::model::{Thresholds, text};
 use clap::{
-    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     builder::{FalseyValueParser, Resettable},
+    parser::ValueSource,
 };
 use clap_complete::Shell;
+
+use crate::{
+    config::Config,
+    own::{self, Own},
+};
 
 /// Tells why traffic does not flow client -> Caddy -> mitmproxy -> backend, and what to type to make it flow.
 #[derive(Debug, Parser)]
@@ -22,12 +28,14 @@ Examples:
   doctor --host api.example.com              judge the path of this Host
   doctor --format json                       the same as one JSON document
   doctor --record facts.json                 keep what was seen; doctor --replay facts.json judges it again elsewhere
+  doctor --compose compose.yml               judge a compose file before it is brought up
   doctor fix                                 do what heals it: asks for each, and looks again
   doctor report --attach facts.json          an issue report to paste, and a recording to attach
   doctor explain shared-network              what a check looks at, why it matters, how to fix it
   doctor demo                                a broken setup, judged without Docker
 
-Every option can also be set in the environment: DOCTOR_HOST, DOCTOR_FORMAT, ...
+Every option can also be set in the environment: DOCTOR_HOST, DOCTOR_FORMAT, ...; most of them also
+in doctor.toml, which doctor init writes.
 
 Exit codes: 0 no failure, 1 at least one failure (with --strict also a warning), 2 wrong arguments,
             3 nothing failed but something could not be looked at.
@@ -39,6 +47,9 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) check: Check,
+    /// Where the options of [`Check`] come from, by the names of its fields: what is not here was not said.
+    #[arg(skip)]
+    pub(crate) given: BTreeMap<String, ValueSource>,
 }
 
 impl Cli {
@@ -46,12 +57,16 @@ impl Cli {
     /// set such.
     pub(crate) fn read() -> Result<Self, clap::Error> {
         let is_empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
-        let command = Self::command().mut_args(|arg| match arg.get_env() {
+        let without_empty = |arg: Arg| match arg.get_env() {
             Some(name) if is_empty(name) => arg.env(Resettable::Reset),
             _ => arg,
-        });
+        };
+        let command = Self::command().mut_args(without_empty).mut_subcommands(|own| own.mut_args(without_empty));
         let mut matches: ArgMatches = command.try_get_matches()?;
-        Self::from_arg_matches_mut(&mut matches)
+        let own = matches.subcommand().map_or(&matches, |(_, own)| own);
+        let sources = own.ids().filter_map(|id| Some((id.to_string(), own.value_source(id.as_str())?)));
+        let given = sources.filter(|(_, source)| *source != ValueSource::DefaultValue).collect();
+        Ok(Self { given, ..Self::from_arg_matches_mut(&mut matches)? })
     }
 
     /// The format that was asked for on a command line that could not be read.
@@ -97,6 +112,11 @@ give it away: what is a secret in a line of a log is told by its form.
 
 Exit codes: 0 when it is written, whatever it says of the setup; 2 when it cannot be.")]
     Report(Box<IssueReport>),
+    /// Write a doctor.toml from the setup that is found here
+    #[command(after_help = "\
+It looks as doctor check does, and writes doctor.toml into this folder, or the file that --config
+names. What is active in it gives the same verdicts as without it; the rest waits behind a #.")]
+    Init(Box<Init>),
     /// Judge a recorded setup that is built in: needs no Docker
     Demo {
         /// Which one; `doctor demo list` lists them
@@ -107,13 +127,20 @@ Exit codes: 0 when it is written, whatever it says of the setup; 2 when it canno
     /// Tell what a check looks at, why it matters and how to fix it
     Explain {
         /// The id of a check; without it, every check in a line
-        #[arg(value_parser = check_id)]
         id: Option<String>,
+        #[command(flatten)]
+        settings: Settings,
+        #[arg(skip)]
+        own: Vec<Own>,
     },
     /// List every check
     List {
         #[arg(long, value_enum, default_value_t)]
         format: ListFormat,
+        #[command(flatten)]
+        settings: Settings,
+        #[arg(skip)]
+        own: Vec<Own>,
     },
     /// Print the completions of a shell
     Completions {
@@ -153,6 +180,18 @@ pub(crate) struct Check {
     #[arg(long, value_name = "NAME", env = "DOCTOR_PROJECT", hide_env = true, help_heading = "What to look at")]
     pub(crate) project: Option<String>,
 
+    /// Judge a compose file before `up`: ports, images, networks, names, dials and modes; repeatable
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "DOCTOR_COMPOSE",
+        hide_env = true,
+        value_delimiter = ',',
+        conflicts_with = "replay",
+        help_heading = "What to look at"
+    )]
+    pub(crate) compose: Vec<PathBuf>,
+
     /// Send marked requests through the setup, to see where they end and how long they take
     #[arg(long, env = "DOCTOR_PROBE", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "What to look at")]
     pub(crate) probe: bool,
@@ -179,9 +218,13 @@ pub(crate) struct Check {
     )]
     pub(crate) web_password_file: Option<PathBuf>,
 
-    /// How long the whole run may take: 10s, 500ms
+    /// How long the whole run may take, with --wait one look: 10s, 500ms
     #[arg(long, value_name = "TIME", env = "DOCTOR_TIMEOUT", hide_env = true, default_value = TIMEOUT, value_parser = duration, help_heading = "What to look at")]
     pub(crate) timeout: Duration,
+
+    /// Look again until no failure is left that can heal by itself, at most this long: 60s, 2m
+    #[arg(long, value_name = "TIME", env = "DOCTOR_WAIT", hide_env = true, value_parser = duration, conflicts_with = "replay", help_heading = "What to look at")]
+    pub(crate) wait: Option<Duration>,
 
     /// Write what was seen into a file
     #[arg(long, value_name = "FILE", env = "DOCTOR_RECORD", hide_env = true, help_heading = "Recordings")]
@@ -190,6 +233,21 @@ pub(crate) struct Check {
     /// Judge what was recorded instead of looking
     #[arg(long, value_name = "FILE", env = "DOCTOR_REPLAY", hide_env = true, help_heading = "Recordings")]
     pub(crate) replay: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+
+    /// Run the checks of one's own of a doctor.toml that was found and not named
+    #[arg(long, env = "DOCTOR_OWN_CHECKS", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "Settings")]
+    pub(crate) own_checks: bool,
+
+    /// `[thresholds]` of `doctor.toml`.
+    #[arg(skip)]
+    pub(crate) thresholds: Option<Thresholds>,
+
+    /// What an expected address is needed for, by address: `why` of an `[[expect]]` of `doctor.toml`.
+    #[arg(skip)]
+    pub(crate) why: BTreeMap<String, String>,
 
     #[command(flatten)]
     pub(crate) output: Output,
@@ -208,6 +266,7 @@ impl Check {
         self.caddy.iter().for_each(|caddy| add("--caddy", caddy));
         self.mitmproxy.iter().for_each(|mitmproxy| add("--mitmproxy", mitmproxy));
         self.project.iter().for_each(|project| add("--project", project));
+        self.compose.iter().for_each(|file| add("--compose", &file.to_string_lossy()));
         self.expect.iter().for_each(|expected| add("--expect", expected));
         if self.timeout != duration(TIMEOUT).unwrap_or_default() {
             add("--timeout", &format!("{}ms", self.timeout.as_millis()));
@@ -229,10 +288,38 @@ pub(crate) struct IssueReport {
     pub(crate) check: Check,
 }
 
+/// Which `doctor.toml`.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// The settings to use [default: doctor.toml of this folder, or of one above it]
+    #[arg(long, value_name = "FILE", env = "DOCTOR_CONFIG", hide_env = true, help_heading = "Settings")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Use no doctor.toml
+    #[arg(long, env = "DOCTOR_NO_CONFIG", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "Settings")]
+    pub(crate) no_config: bool,
+}
+
+// It judges nothing and reports nothing, so what chooses checks or a file for the report is of no use there.
+#[derive(Debug, Args)]
+#[command(mut_args(|arg| match arg.get_id().as_str() {
+    "only" | "skip" | "strict" | "output" | "format" | "no_config" | "own_checks" => arg.hide(true),
+    "config" => arg.help("The file to write [default: doctor.toml of this folder]"),
+    _ => arg,
+}))]
+pub(crate) struct Init {
+    /// Write over a file that is there
+    #[arg(long, env = "DOCTOR_FORCE", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "What to do")]
+    pub(crate) force: bool,
+
+    #[command(flatten)]
+    pub(crate) check: Check,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Fix {
     /// Only what these checks found, warnings as well [default: every failure]
-    #[arg(value_name = "ID", value_parser = check_id)]
+    #[arg(value_name = "ID")]
     pub(crate) ids: Vec<String>,
 
     /// Tell what would be done, and do nothing
@@ -250,16 +337,38 @@ pub(crate) struct Fix {
 #[derive(Debug, Default, Args)]
 pub(crate) struct Judging {
     /// Make these checks only
-    #[arg(long, value_name = "ID,..", env = "DOCTOR_ONLY", hide_env = true, value_delimiter = ',', value_parser = check_id, help_heading = "Which checks")]
+    #[arg(
+        long,
+        value_name = "ID,..",
+        env = "DOCTOR_ONLY",
+        hide_env = true,
+        value_delimiter = ',',
+        help_heading = "Which checks"
+    )]
     pub(crate) only: Vec<String>,
 
     /// Leave these checks out
-    #[arg(long, value_name = "ID,..", env = "DOCTOR_SKIP", hide_env = true, value_delimiter = ',', value_parser = check_id, help_heading = "Which checks")]
+    #[arg(
+        long,
+        value_name = "ID,..",
+        env = "DOCTOR_SKIP",
+        hide_env = true,
+        value_delimiter = ',',
+        help_heading = "Which checks"
+    )]
     pub(crate) skip: Vec<String>,
 
     /// A warning is a failure, too
     #[arg(long, env = "DOCTOR_STRICT", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "Which checks")]
     pub(crate) strict: bool,
+
+    /// The `[[check]]` entries of `doctor.toml`.
+    #[arg(skip)]
+    pub(crate) own: Vec<Own>,
+
+    /// What `doctor.toml` says beside options.
+    #[arg(skip)]
+    pub(crate) config: Option<Config>,
 }
 
 impl Judging {
@@ -333,7 +442,7 @@ fn target(text: &str) -> Result<Target, String> {
 
 /// A name or an address. What may be a password in it is not taken in: no API of this setup asks for one there.
 #[expect(clippy::unnecessary_wraps, reason = "clap's signature")]
-fn reference(text: &str) -> Result<String, String> {
+pub(crate) fn reference(text: &str) -> Result<String, String> {
     Ok(match text.rsplit_once('@') {
         // No container has that sign in its name.
         Some((_, address)) if !text.contains("://") => address.to_owned(),
@@ -341,20 +450,19 @@ fn reference(text: &str) -> Result<String, String> {
     })
 }
 
-/// An id that exists.
-fn check_id(id: &str) -> Result<String, String> {
-    if caddy_doctor_checks::find(id).is_some() {
-        return Ok(id.to_owned());
+/// The check with this id, or a sentence with the nearest that there is.
+pub(crate) fn check_of(id: &str, own: &[Own]) -> Result<&'static caddy_doctor_checks::model::Check, String> {
+    if let Some(check) = own::all(own).find(|check| check.id == id) {
+        return Ok(check);
     }
-    let known = ALL.iter().map(|check| check.id);
-    Err(match text::nearest(id, known) {
+    Err(match text::nearest(id, own::all(own).map(|check| check.id)) {
         Some(near) => format!("there is no check `{id}`; did you mean `{near}`? `doctor list` lists them all"),
         None => format!("there is no check `{id}`; `doctor list` lists them all"),
     })
 }
 
 /// A host and a port.
-fn expected(value: &str) -> Result<String, String> {
+pub(crate) fn expected(value: &str) -> Result<String, String> {
     match text::host_and_port(value) {
         Some((host, Some(_))) if !host.is_empty() && !host.contains('/') => Ok(value.to_owned()),
         _ => Err("say a host and a port, like mitmproxy:8080 or 127.0.0.1:8082".to_owned()),
@@ -362,7 +470,7 @@ fn expected(value: &str) -> Result<String, String> {
 }
 
 /// `10s`, `500ms`, `2m`, or a number of seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
     let seconds = match unit {
         "ms" => 0.001,
@@ -399,7 +507,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_id_gets_a_guess() {
-        assert!(check_id("shared-netwrok").unwrap_err().contains("did you mean `shared-network`"));
+        assert!(check_of("shared-netwrok", &[]).unwrap_err().contains("did you mean `shared-network`"));
     }
 
     #[test]

@@ -31,6 +31,24 @@ pub(crate) enum Error {
         "doctor report writes Markdown for an issue and has no other --format; -o FORMAT=FILE writes the check in one, too"
     )]
     ReportHasOneForm,
+    /// The `doctor.toml` that was named or found cannot be read.
+    #[error("cannot read the settings {}: {source}", path.display())]
+    ConfigUnreadable { path: PathBuf, source: io::Error },
+    /// `doctor init` would write over it.
+    #[error("{} is there already; doctor init --force writes over it", path.display())]
+    ConfigThere { path: PathBuf },
+    /// It says something that is not understood.
+    #[error("{at}: {why}")]
+    Config { at: String, why: String },
+    /// An id that was said is none.
+    #[error("{0}")]
+    NoSuchCheck(String),
+    /// A file named with `--compose` cannot be read.
+    #[error("cannot read the compose file {}: {source}", path.display())]
+    ComposeUnreadable { path: PathBuf, source: io::Error },
+    /// It can be read, and neither compose nor the doctor makes anything of it.
+    #[error("{} is no compose file that can be judged: {why}", path.display())]
+    NotACompose { path: PathBuf, why: String },
     /// `--only` and `--skip` leave nothing.
     #[error("--only and --skip leave no check to make")]
     NothingSelected,

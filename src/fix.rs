@@ -6,7 +6,6 @@ mod apply;
 
 use std::{
     io::{self, IsTerminal, Write},
-    thread,
     time::Duration,
 };
 
@@ -18,13 +17,12 @@ use crate::{
     cli::{Fix, Format},
     error::Error,
     gather::Secrets,
-    judge,
     report::{self, CheckReport, FindingReport, FixReport, Report, RootCause, Status, json, style::Styles, text},
+    wait,
 };
 
-/// How often a second look is taken when something was started, which takes a while until it answers.
-const MOST_LOOKS: u32 = 5;
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+/// For how long it looks again when something was started, which takes a while until it answers.
+const STARTS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What became of one thing of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -107,17 +105,20 @@ enum Consent {
 /// Runs `doctor fix`.
 pub(crate) fn fix(arguments: &Fix) -> Result<u8, Error> {
     let output = &arguments.check.output;
-    let judging = &arguments.check.judging;
     let mut formats = output.output.iter().filter_map(|target| target.format).chain([output.format]);
     if let Some(format) = formats.find(|own| matches!(own, Format::Markdown | Format::Github | Format::Junit)) {
         return Err(Error::NoPlanInFormat { format: format!("{format:?}").to_lowercase() });
     }
     let facts = crate::facts(&arguments.check)?;
-    let before = judge::judge(facts.clone(), judging);
+    let before = crate::judged(facts.clone(), &arguments.check)?;
     let mut plan = plan(&before, &arguments.ids);
 
     let asks = output.format != Format::Json && io::stdin().is_terminal() && io::stdout().is_terminal();
+    let before_up = facts.asked.compose.is_some();
     let consent = match (arguments.dry_run, &arguments.check.replay, arguments.yes) {
+        _ if before_up => {
+            Consent::None("before `up` there are only files to change, and those edits are yours to make")
+        }
         (true, _, _) => Consent::None("only the plan was asked for"),
         (_, Some(_), _) => Consent::None("a recording cannot be changed"),
         (_, _, true) => Consent::Yes,
@@ -327,17 +328,11 @@ fn apply_all(
     if !tried {
         return Ok(None);
     }
-    let look = || Ok(judge::judge(crate::look(&arguments.check)?, &arguments.check.judging));
-    let mut after = look()?;
-    for _ in 1..MOST_LOOKS {
-        let is_settled = !matches!(after.status, Status::Fail | Status::Unknown);
-        if !starts || is_settled {
-            break;
-        }
-        thread::sleep(BETWEEN_LOOKS);
-        after = look()?;
-    }
-    Ok(Some(after))
+    let after = match arguments.check.wait {
+        None if starts => wait::settled(&arguments.check, STARTS_WITHIN, false)?,
+        _ => wait::look(&arguments.check)?,
+    };
+    Ok(Some(crate::judged(after, &arguments.check)?))
 }
 
 /// Whether something is started by it, which needs a while until it answers.
@@ -430,7 +425,10 @@ fn say_plan(said: &mut Said, plan: &[Step], report: &Report, ids: &[String]) {
         .checks
         .iter()
         .filter(|check| check.status == Status::Warn && !ids.iter().any(|id| id == check.id))
-        .filter(|check| check.findings.iter().any(|own| own.fixes.iter().any(|fix| fix.apply != Apply::Manual)))
+        .filter(|check| {
+            let mut fixes = check.findings.iter().filter(|own| own.accepted.is_none()).flat_map(|own| &own.fixes);
+            fixes.any(|fix| fix.apply != Apply::Manual)
+        })
         .map(|check| check.id)
         .collect();
     let nothing = match (plan, report.status) {

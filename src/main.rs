@@ -1,23 +1,30 @@
 //! `doctor`: tells why traffic does not flow client -> Caddy -> mitmproxy -> backend, and what to type to make it flow.
 //!
 //! Arguments, then facts ([`gather`], all I/O), then the judgement ([`judge`], none), then one of the formats ([`report`]).
+//! The programs of checks of one's own ([`own`]) are run on the facts before the judgement.
 //! Nothing of that changes anything; what does is in [`fix`], and runs for `doctor fix` alone.
 
+mod accept;
 mod cli;
+mod config;
 mod error;
 mod explain;
 mod fix;
 mod gather;
+mod init;
 mod judge;
+mod own;
 mod probe;
 mod recording;
 mod report;
+mod wait;
 
 use std::{
     fs,
     io::{self, Write},
     path::Path,
     process::ExitCode,
+    time::{Duration, Instant},
 };
 
 use caddy_doctor_checks::model::{Facts, facts::Asked};
@@ -27,7 +34,7 @@ use crate::{
     cli::{Check, Cli, Command, Format, IssueReport, Judging, Output, Target},
     error::Error,
     gather::{Request, Secrets},
-    probe::log,
+    probe::{compose, log},
     report::{Report, cut::cut, github, issue::Issue, json, junit, markdown, short, style::Styles, text},
 };
 
@@ -35,27 +42,36 @@ use crate::{
 const MOST_OF_AN_ERROR: usize = 2_000;
 
 fn main() -> ExitCode {
-    let cli = match Cli::read() {
+    let mut cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => {
             if error.exit_code() == 2
                 && let Some(format) = Cli::wanted_format()
             {
-                print(&written_error(format, error.to_string().lines().next().unwrap_or_default()));
+                let message = error.to_string();
+                let message = message.lines().next().unwrap_or_default();
+                print(&written_error(format, message.strip_prefix("error: ").unwrap_or(message)));
             }
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    // What the file says of the format counts for its own errors, and those of the run, too.
+    let configured = config::apply(&mut cli);
     let output = match &cli.command {
         None => Some(cli.check.output.clone()),
         Some(Command::Check(check)) => Some(check.output.clone()),
         Some(Command::Fix(fix)) => Some(fix.check.output.clone()),
+        Some(Command::Init(init)) => Some(init.check.output.clone()),
         Some(Command::Demo { output, .. }) => Some(output.clone()),
         Some(_) => None,
     };
     let format = output.as_ref().map_or(Format::Text, |output| output.format);
-    match std::panic::catch_unwind(|| run(cli)) {
+    let ran = match configured {
+        Ok(()) => std::panic::catch_unwind(|| run(cli)),
+        Err(error) => Ok(Err(error)),
+    };
+    match ran {
         Ok(Ok(code)) => ExitCode::from(code),
         // The default message of the panic is on standard error.
         Err(_) => {
@@ -88,6 +104,7 @@ fn run(cli: Cli) -> Result<u8, Error> {
         Some(Command::Check(arguments)) => check(*arguments),
         Some(Command::Fix(arguments)) => fix::fix(&arguments),
         Some(Command::Report(arguments)) => issue(*arguments),
+        Some(Command::Init(arguments)) => init::init(*arguments),
         Some(Command::Demo { name: Some(name), .. }) if name == "list" => {
             print(&recording::demos());
             Ok(0)
@@ -96,14 +113,14 @@ fn run(cli: Cli) -> Result<u8, Error> {
             log::begin(output.verbose);
             let facts = recording::demo(name.as_deref())?;
             log::say("a recording that is built in is judged; nothing is asked");
-            finish(&judge::judge(facts, &Judging::default()), &output)
+            finish(&judge::judge(facts, &Judging::default(), Vec::new()), &output)
         }
-        Some(Command::Explain { id }) => {
-            print(&explain::explain(id.as_deref()));
+        Some(Command::Explain { id, own, .. }) => {
+            print(&explain::explain(id.as_deref(), &own)?);
             Ok(0)
         }
-        Some(Command::List { format }) => {
-            print(&explain::list(format));
+        Some(Command::List { format, own, .. }) => {
+            print(&explain::list(format, &own));
             Ok(0)
         }
         Some(Command::Completions { shell }) => {
@@ -117,7 +134,15 @@ fn run(cli: Cli) -> Result<u8, Error> {
 
 fn check(arguments: Check) -> Result<u8, Error> {
     let facts = facts(&arguments)?;
-    finish(&judge::judge(facts, &arguments.judging), &arguments.output)
+    finish(&judged(facts, &arguments)?, &arguments.output)
+}
+
+/// Judges what was seen. Checks of one's own are run on it before, in the time that is left of the run.
+pub(crate) fn judged(facts: Facts, arguments: &Check) -> Result<Report, Error> {
+    let taken = if arguments.replay.is_some() { 0 } else { facts.elapsed_ms };
+    let left = arguments.timeout.saturating_sub(Duration::from_millis(taken));
+    let own = own::run(&arguments.judging, &facts, left)?;
+    Ok(judge::judge(facts, &arguments.judging, own))
 }
 
 /// Writes an issue report. That it is written is all that was asked for, whatever it says of the setup.
@@ -126,13 +151,16 @@ fn issue(IssueReport { mut check, attach }: IssueReport) -> Result<u8, Error> {
         return Err(Error::ReportHasOneForm);
     }
     check.for_report = true;
+    // Whoever replays what is attached has neither these programs nor what is accepted here.
+    check.judging.own.clear();
+    check.judging.config = None;
     let facts = facts(&check)?;
     if let Some(path) = &attach {
         recording::write(path, &facts)?;
     }
     let recording = attach.as_deref().or(check.replay.as_deref());
     let issue = Issue::about(&facts, &check.judging, recording);
-    let report = judge::judge(facts, &check.judging);
+    let report = judged(facts, &check)?;
     let (own, others): (Vec<&Target>, _) = check.output.output.iter().partition(|target| target.format.is_none());
     for target in others {
         let format = target.format.unwrap_or_default();
@@ -169,9 +197,11 @@ fn facts(arguments: &Check) -> Result<Facts, Error> {
                 asked.expect.clone_from(&arguments.expect);
             }
             asked.project = arguments.project.clone().or(asked.project.take());
+            asked.why.extend(arguments.why.clone());
+            asked.thresholds = arguments.thresholds.clone().unwrap_or_else(|| asked.thresholds.clone());
             facts
         }
-        None => look(arguments)?,
+        None => wait::look(arguments)?,
     };
     if let Some(path) = &arguments.record {
         recording::write(path, &facts)?;
@@ -179,7 +209,13 @@ fn facts(arguments: &Check) -> Result<Facts, Error> {
     Ok(facts)
 }
 
-fn look(arguments: &Check) -> Result<Facts, Error> {
+/// One look; `probe` is whether it may send marked requests.
+fn look(arguments: &Check, probe: bool) -> Result<Facts, Error> {
+    let start = Instant::now();
+    let plan = match arguments.compose.as_slice() {
+        [] => None,
+        files => Some(compose::read(files, arguments.project.as_deref(), arguments.timeout.mul_f32(0.6))?),
+    };
     let request = Request {
         asked: Asked {
             hosts: arguments.hosts.clone(),
@@ -188,11 +224,14 @@ fn look(arguments: &Check) -> Result<Facts, Error> {
             project: arguments.project.clone(),
             folder: folder(),
             expect: arguments.expect.clone(),
-            probe: arguments.probe,
-            ..Asked::default()
+            why: arguments.why.clone(),
+            thresholds: arguments.thresholds.clone().unwrap_or_default(),
+            probe,
+            compose: None,
         },
         secrets: Secrets { web_password: web_password(arguments)? },
-        timeout: arguments.timeout,
+        timeout: arguments.timeout.saturating_sub(start.elapsed()),
+        plan,
         needs: judge::needs(&arguments.judging),
         report: arguments.for_report.then(|| arguments.options()),
     };
@@ -203,13 +242,11 @@ fn look(arguments: &Check) -> Result<Facts, Error> {
     Ok(facts)
 }
 
-/// What compose calls the project of this folder: its name, or `COMPOSE_PROJECT_NAME`, in lower case and without other signs.
+/// What compose calls the project of this folder: by its name, or by `COMPOSE_PROJECT_NAME`.
 fn folder() -> Option<String> {
     let named = std::env::var("COMPOSE_PROJECT_NAME").ok().filter(|name| !name.is_empty());
     let folder = named.or_else(|| Some(std::env::current_dir().ok()?.file_name()?.to_string_lossy().into_owned()))?;
-    let name: String =
-        folder.to_lowercase().chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
-    Some(name.trim_start_matches(['-', '_']).to_owned()).filter(|name| !name.is_empty())
+    Some(compose::normal(&folder)).filter(|name| !name.is_empty())
 }
 
 fn web_password(arguments: &Check) -> Result<Option<String>, Error> {

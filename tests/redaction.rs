@@ -270,30 +270,47 @@ fn end(container: &mut Value) {
 // ------------------------------------------------------------------------------------------------------------ outputs
 
 /// Runs the doctor in every way that writes something, and gives each text with its name.
-fn outputs(doctor: impl Fn() -> Doctor) -> Vec<(String, String)> {
+fn outputs(doctor: &dyn Fn() -> Doctor) -> Vec<(String, String)> {
     let folder = Folder::new();
     let path = |name: &str| folder.path(name).display().to_string();
-    let mut all = Vec::new();
-    let mut add = |name: &str, ran: Ran| {
-        all.push((format!("standard output of {name}"), ran.stdout));
-        all.push((format!("standard error of {name}"), ran.stderr));
-    };
-    let files = ["short", "json", "markdown", "github", "junit"].map(|format| format!("{format}={}", path(format)));
-    let looked = doctor().args(["-vv", "--record", &path("facts")]).args(files.iter().flat_map(|file| ["-o", file]));
-    add("doctor -vv", looked.env("GITHUB_STEP_SUMMARY", path("summary")).run());
+    let mut all = look(doctor, &folder);
+    let mut add = |name: &str, ran: Ran| all.extend(said(name, ran));
     add("doctor -v --probe", doctor().args(["-v", "--probe", "--record", &path("facts-probe")]).run());
     add("doctor fix --dry-run", doctor().args(["fix", "--dry-run", "-vv"]).run());
     add("doctor fix --format json", doctor().args(["fix", "--format", "json"]).run());
     add("doctor report", doctor().args(["report", "-vv", "--attach", &path("attached")]).run());
     add("doctor --replay", Doctor::new().args(["--format", "json", "-vv", "--replay", &path("attached")]).run());
+    add("doctor init", doctor().in_folder(&folder).args(["init", "-vv"]).run());
+    let own = format!(
+        "[[check]]\nid = \"own\"\ntitle = \"Is it?\"\ncommand = [\"tee\", {:?}]\n",
+        path("what a check of one's own is given")
+    );
+    let own = folder.file("own.toml", own).display().to_string();
+    add("doctor --config", doctor().args(["--config", &own]).run());
     for name in folder.names() {
         let name = name.to_string_lossy().into_owned();
         all.push((format!("the file {name}"), fs::read_to_string(folder.path(&name)).unwrap()));
     }
-    for file in ["facts", "facts-probe", "attached", "summary", "markdown", "github", "junit", "short", "json"] {
+    for file in ["facts", "facts-probe", "attached", "doctor.toml", "what a check of one's own is given", "summary"] {
         assert!(all.iter().any(|(name, _)| *name == format!("the file {file}")), "{file} was not written");
     }
     all
+}
+
+/// A look that is written in every format and recorded; the files are in the folder.
+fn look(doctor: &dyn Fn() -> Doctor, folder: &Folder) -> Vec<(String, String)> {
+    let path = |name: &str| folder.path(name).display().to_string();
+    let files = ["short", "json", "markdown", "github", "junit"].map(|format| format!("{format}={}", path(format)));
+    let doctor = doctor().args(["-vv", "--record", &path("facts")]).env("GITHUB_STEP_SUMMARY", path("summary"));
+    let said = said("doctor -vv", doctor.args(files.iter().flat_map(|file| ["-o", file])).run());
+    for file in ["facts", "short", "json", "markdown", "github", "junit"] {
+        assert!(folder.path(file).exists(), "{file} was not written: {said:#?}");
+    }
+    said.into()
+}
+
+fn said(name: &str, ran: Ran) -> [(String, String); 2] {
+    [(format!("standard output of {name}"), ran.stdout), (format!("standard error of {name}"), ran.stderr)]
 }
 
 /// What the doctor was told: by the fakes, and by its environment.
@@ -317,18 +334,20 @@ fn assert_kept_by(
     judged: &str,
 ) {
     let outputs = outputs(doctor);
+    assert_told_and_kept(canaries, &told(running, own), &outputs, judged);
+}
+
+fn assert_told_and_kept(canaries: &Canaries, told: &str, outputs: &[(String, String)], judged: &str) {
     let leaks: BTreeSet<String> = outputs
         .iter()
         .flat_map(|(name, text)| canaries.seen_in(text).into_iter().map(move |place| format!("{place}, in {name}")))
         .collect();
     assert!(leaks.is_empty(), "these leaked:\n{}", Vec::from_iter(leaks).join("\n"));
-    let told = told(running, own);
-    let told = canaries.seen_in(&told);
-    let untold: Vec<&String> =
-        canaries.0.iter().map(|(place, _)| place).filter(|place| !told.contains(&place.as_str())).collect();
+    let told = canaries.seen_in(told);
+    let places = canaries.0.iter().map(|(place, _)| place.as_str());
+    let untold: Vec<&str> = places.filter(|place| !told.contains(place)).collect();
     assert!(untold.is_empty(), "the doctor was never told these: {untold:#?}");
-    let (_, report) = &outputs[0];
-    let report = report.split_whitespace().collect::<Vec<_>>().join(" ");
+    let report = outputs[0].1.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(report.contains(judged), "`{judged}` is not in the report:\n{report}");
 }
 
@@ -547,4 +566,80 @@ fn of_answers_to_marked_requests() {
 /// `GET /containers/ID/logs`
 fn log_of(name: &str) -> String {
     format!("GET /containers/{}/logs", id(name))
+}
+
+#[test]
+fn of_a_compose_file() {
+    let mut canaries = Canaries::default();
+    let config = caddy_config(&mut canaries).to_string();
+    let command = command_line(&mut canaries);
+    let mut at = |place: &str| canaries.at(format!("{place} in the compose file"));
+    let compose = json!({"services": {
+        "caddy": {"image": "caddy:2.8.4", "command": "caddy run --config /etc/caddy/caddy.json",
+            "environment": {"TOKEN": at("a variable"), "HTTP_PROXY": format!("http://u:{}@p:1", at("HTTP_PROXY"))},
+            "labels": [format!("x={}", at("a label"))], "volumes": ["./caddy.json:/etc/caddy/caddy.json:ro"]},
+        "mitmproxy": {"image": "mitmproxy/mitmproxy:10.4.2", "command": command,
+            "environment": [format!("A={}", at("a variable in a list"))],
+            "healthcheck": {"test": ["CMD", at("a health check")]}, "secrets": [at("a secret's name")]},
+        "backend": {"image": "b", "expose": [3000], "build": {"args": {"X": at("an argument of a build")}}},
+    }, "secrets": {"s": {"environment": at("a secret")}}, "x-own": at("an extension")})
+    .to_string();
+    let mut caddyfile = String::new();
+    for line in ["http://u:{}@h {", "\treverse_proxy u:{}@b:1 {", "\t\theader_up X-Api-Key {}", "\t}", "}"] {
+        let canary = if line.contains("{}") { canaries.at(format!("{line} in a Caddyfile")) } else { String::new() };
+        caddyfile.push_str(&format!("{}\n", line.replacen("{}", &canary, 1)));
+    }
+    let engine = Server::start(fakes::engine(&[]));
+    let mut outputs = Vec::new();
+    let other = compose.replace("caddy.json", "Caddyfile");
+    for (compose, name, config) in [(&compose, "caddy.json", &config), (&other, "Caddyfile", &caddyfile)] {
+        let (folder, files) = (Folder::new(), Folder::new());
+        folder.file(name, config);
+        let file = folder.file("compose.yml", compose).display().to_string();
+        let doctor = || Doctor::at(&engine).env("PATH", "/nowhere").args(["--project", "site", "--compose", &file]);
+        outputs.extend(look(&doctor, &files));
+        for name in files.names() {
+            outputs.push((format!("{name:?}"), fs::read_to_string(files.path(&name.to_string_lossy())).unwrap()));
+        }
+    }
+    assert_told_and_kept(&canaries, &[compose, config, caddyfile].concat(), &outputs, "site-mitmproxy-1");
+}
+
+#[test]
+fn a_recording_lists_what_was_left_out_without_names_and_values() {
+    let mut planted = Planted::new(REVERSE);
+    planted.on_engine(&log_of("backend"), fakes::log("one\ntwo\nthree"));
+    let (canaries, running) = planted.start(|_, containers| end(&mut containers[2]));
+    let folder = Folder::new();
+    let record = folder.path("facts.json").display().to_string();
+    let ran = doctor(&running, &[]).args(["-vv", "--record", &record]).run();
+    let facts: Value = serde_json::from_str(&fs::read_to_string(&record).unwrap()).unwrap();
+    let left_out: Vec<String> = facts["left_out"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|own| format!("{}: {} {}", own["of"], own["what"], own["count"]))
+        .collect();
+    for (of, what, count) in [
+        // PATH, TOKEN, HOME_PAGE and CADDY_ADMIN_PASSWORD; the proxies are kept.
+        ("container caddy", "variables of its environment", "4"),
+        ("container caddy", "labels", "4"),
+        ("container caddy", "words of its command line", "4"),
+        ("container mitmproxy", "values behind --set", "4"),
+        ("container mitmproxy", "other options of its command line", "null"),
+        ("container backend", "lines of its log", "2"),
+        ("the networks", "labels", "1"),
+        ("the images", "variables of their environments", "1"),
+        ("the config of caddy", "parts beside its HTTP servers and its admin API", "4"),
+        ("the config of caddy", "values of matchers other than host, path and method", "4"),
+        ("the config of caddy", "handlers of which only the name is kept", "4"),
+        ("mitmweb of mitmproxy", "values of options", "3"),
+        ("mitmweb of mitmproxy", "events", "1"),
+    ] {
+        let line = format!("{of:?}: {what:?} {count}");
+        assert!(left_out.contains(&line), "{line} is not listed:\n{}", left_out.join("\n"));
+        let count = if count == "null" { String::new() } else { format!(" ({count})") };
+        assert!(ran.stderr.contains(&format!("left out of {of}: {what}{count}\n")), "{}", ran.stderr);
+    }
+    assert_eq!(canaries.seen_in(&left_out.join("\n")), [""; 0]);
 }

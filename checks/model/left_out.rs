@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Things of one kind that were left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LeftOut {
     /// Whose they are: `container caddy`, `the config of caddy`.
     pub of: String,

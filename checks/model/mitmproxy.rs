@@ -13,6 +13,7 @@ use crate::model::{
 
 /// Every mitmproxy that was found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Mitmproxies(pub Vec<MitmproxySeen>);
 
 impl Mitmproxies {
@@ -23,6 +24,7 @@ impl Mitmproxies {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MitmproxySeen {
     /// The container's name, or `mitmweb (pid 123)`.
     pub name: String,
@@ -60,6 +62,7 @@ pub struct MitmproxySeen {
 
 /// Which of the three programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Interface {
     /// Has the web interface and its API.
@@ -84,6 +87,7 @@ impl Interface {
 
 /// The options of a command line that checks use. Values of other options are not read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CommandLine {
     pub interface: Interface,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -252,6 +256,7 @@ fn shell_words(word: &str) -> impl Iterator<Item = &str> {
 
 /// Options as mitmweb has them now, from `/options`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Options {
     /// `["reverse:http://backend:3000"]`; one string before 9.0.
     pub mode: Vec<String>,
@@ -306,6 +311,7 @@ pub struct Options {
 
 /// One entry of `/state`'s `servers`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ModeServer {
     pub full_spec: String,
     pub is_running: bool,
@@ -345,6 +351,13 @@ impl MitmproxySeen {
             return vec![Mode { spec: "regular".to_owned(), target: None, listen_port: default_port }];
         }
         modes.iter().map(|spec| Mode::read(spec, default_port, self.major_version())).collect()
+    }
+
+    /// Whether its command line tells all that there is to know: it is not there yet, and no config file is mounted.
+    #[must_use]
+    pub fn is_told_by_its_command(&self) -> bool {
+        self.way == Way::Planned
+            && self.options.as_ref().is_err_and(|missing| missing.kind() == Some(crate::model::facts::Kind::NotRunning))
     }
 
     /// Whether its API wants a password: from 11.1.2 on, always.

@@ -2,6 +2,7 @@
 //! and what a check may say ([`check`], [`finding`]).
 
 pub mod background;
+pub mod before_up;
 pub mod caddy;
 #[macro_use]
 pub mod check;
@@ -14,6 +15,7 @@ pub mod left_out;
 pub(crate) mod matchers;
 pub mod mitmproxy;
 pub mod names;
+pub mod own;
 pub mod path;
 pub mod place;
 pub mod probed;
@@ -28,8 +30,8 @@ mod any_config;
 pub(crate) mod example;
 
 pub use check::{Check, Group, Verdict};
-pub use facts::{Asked, Context, Fact, FactId, Facts, Known, Missing, Need, Thresholds};
-pub use finding::{Evidence, Explains, Finding, Gap, Severity};
+pub use facts::{Asked, Composed, Context, Fact, FactId, Facts, Known, Missing, Need, Thresholds};
+pub use finding::{Evidence, Explains, Finding, Gap, Outlook, Severity};
 pub use fix::{Action, Apply, Edit, Fix};
 pub use path::{Hop, Path, Paths};
 pub use place::Place;

@@ -43,7 +43,7 @@ use super::{
 const MOST_INSPECTED: usize = 32;
 
 /// Labels and options that are kept.
-const ROLE: &str = "doctor.role";
+pub(super) const ROLE: &str = "doctor.role";
 const COMPOSE: &[&str] = &[
     "com.docker.compose.project",
     "com.docker.compose.service",
@@ -290,6 +290,7 @@ impl Engined {
         Ok(EngineInfo {
             architecture: answer.architecture.unwrap_or_default(),
             operating_system: answer.operating_system.unwrap_or_default(),
+            time: answer.system_time.unwrap_or_default(),
             proxies: proxies
                 .into_iter()
                 .filter_map(|(name, value)| {
@@ -354,6 +355,17 @@ impl Engined {
             cpu_limit: set(detail.map(|detail| detail.cpu_limit)),
             ..usage
         }))
+    }
+
+    /// What the engine has under the name of an image; it is not pulled.
+    pub(crate) async fn image(&self, name: &str) -> Known<ImageInspect> {
+        let asked = format!("GET /images/{name}/json");
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
+        if name.is_empty() || !name.chars().all(plain) || name.split('/').any(|part| part.starts_with('.')) {
+            return Err(Missing::failed(asked, Kind::Garbage, "it is no name of an image"));
+        }
+        let answer = self.get(&asked, &format!("/images/{name}/json"), self.docker.inspect_image(name)).await;
+        answer.map_err(|missing| missing.asking(&asked))
     }
 
     async fn statistics(&self, container: &Container) -> Known<Usage> {
@@ -664,6 +676,7 @@ fn inspected_into(container: &mut Container, answer: &ContainerInspectResponse) 
         exit_code: state.exit_code.unwrap_or_default(),
         error: redact::line(&state.error.unwrap_or_default()),
         started_at: state.started_at.filter(|at| !at.starts_with("0001-")).unwrap_or_default(),
+        running_s: None,
         oom_killed: state.oom_killed.unwrap_or_default(),
         restarts: answer.restart_count.unwrap_or_default(),
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default(),
@@ -685,13 +698,7 @@ fn inspected_into(container: &mut Container, answer: &ContainerInspectResponse) 
                 }
             }),
         extra_hosts: host.extra_hosts.clone().unwrap_or_default(),
-        environment: environment
-            .filter_map(|(name, value)| match name {
-                "CADDY_ADMIN" | "CADDY_VERSION" | "PYTHONUNBUFFERED" => Some((name.to_owned(), redact::line(value))),
-                name if redact::is_proxy(name) => Some((name.to_owned(), redact::proxy(value))),
-                _ => None,
-            })
-            .collect(),
+        environment: kept_environment(environment),
         lost_owner: None,
         log: None,
         recipe: recipe::of(answer, &config, &host),
@@ -734,6 +741,16 @@ pub(crate) fn left_out_of_line(of: &str, line: &CommandLine) -> Vec<LeftOut> {
     let values = LeftOut::counted(of, "values behind --set", line.other_set.len());
     let unread = line.unread.then(|| LeftOut::uncounted(of, "other options of its command line"));
     values.into_iter().chain(unread).collect()
+}
+
+/// The variables that checks use; no other value is taken in.
+pub(crate) fn kept_environment<'e>(environment: impl Iterator<Item = (&'e str, &'e str)>) -> Vec<(String, String)> {
+    let kept = environment.filter_map(|(name, value)| match name {
+        "CADDY_ADMIN" | "CADDY_VERSION" | "PYTHONUNBUFFERED" => Some((name.to_owned(), redact::line(value))),
+        name if redact::is_proxy(name) => Some((name.to_owned(), redact::proxy(value))),
+        _ => None,
+    });
+    kept.collect()
 }
 
 /// `--cpu-quota` and `--cpu-period` (100 ms unless given) in billionths of a processor.

@@ -2,6 +2,8 @@
 
 pub(crate) mod caddy;
 mod cgroup;
+pub(crate) mod clock;
+pub(crate) mod compose;
 mod context;
 pub(crate) mod deadline;
 pub(crate) mod docker;

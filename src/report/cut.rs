@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use caddy_doctor_checks::model::{Edit, Evidence};
 
 use super::{
-    CaddyReport, CheckReport, EngineReport, FindingReport, FixReport, MitmproxyReport, PathReport, Report, RootCause,
-    SetupReport,
+    AcceptedReport, CaddyReport, CheckReport, EngineReport, FindingReport, FixReport, MitmproxyReport, PathReport,
+    Report, RootCause, SetupReport,
 };
 
 /// What a name, a label or an address may have, in bytes.
@@ -78,10 +78,14 @@ impl Report {
             strict: _,
             partial: _,
             elapsed_ms: _,
+            config,
+            accepted: _,
+            notes,
             setup,
             root_causes,
             checks,
         } = self;
+        config.iter_mut().chain(notes).for_each(|text| see(Kind::Words, text));
         let SetupReport { engine, caddy, mitmproxy, paths } = setup;
         if let Some(EngineReport { name, version, endpoint }) = engine {
             [name, version, endpoint].into_iter().for_each(|text| see(Kind::Name, text));
@@ -119,13 +123,29 @@ impl Report {
                 reason,
                 explain: _,
                 duration_ms: _,
+                may_be_answered: _,
             } = check;
             see(Kind::Words, summary);
             reason.iter_mut().for_each(|text| see(Kind::Words, text));
             each_evidence(evidence, see);
             for finding in findings {
-                let FindingReport { severity: _, about, hop, summary, evidence, consequence_of: _, fixes, breaks: _ } =
-                    finding;
+                let FindingReport {
+                    severity: _,
+                    about,
+                    hop,
+                    summary,
+                    evidence,
+                    consequence_of: _,
+                    accepted,
+                    fixes,
+                    breaks: _,
+                    may_heal: _,
+                    certain: _,
+                } = finding;
+                if let Some(AcceptedReport { reason, expires, severity: _, through: _ }) = accepted {
+                    see(Kind::Words, reason);
+                    see(Kind::Name, expires);
+                }
                 about.iter_mut().for_each(|text| see(Kind::Name, text));
                 hop.iter_mut().for_each(|text| see(Kind::Words, text));
                 see(Kind::Words, summary);

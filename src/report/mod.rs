@@ -59,6 +59,15 @@ pub(crate) struct Report {
     /// Some checks were left out on request.
     pub(crate) partial: bool,
     pub(crate) elapsed_ms: u64,
+    /// The `doctor.toml` that was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) config: Option<String>,
+    /// How many findings are accepted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) accepted: usize,
+    /// What else is to be said: a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
     pub(crate) setup: SetupReport,
     pub(crate) root_causes: Vec<RootCause>,
     pub(crate) checks: Vec<CheckReport>,
@@ -135,22 +144,47 @@ pub(crate) struct CheckReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
     pub(crate) explain: String,
+    /// For `--wait`: what could not be looked at, explained by nobody, and may be answered later.
+    #[serde(skip)]
+    pub(crate) may_be_answered: Option<String>,
     pub(crate) duration_ms: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct FindingReport {
+    /// Of an accepted one always a warning.
     pub(crate) severity: Severity,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) accepted: Option<AcceptedReport>,
     pub(crate) about: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hop: Option<String>,
     pub(crate) summary: String,
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) consequence_of: Vec<&'static str>,
+    /// Whether this root cause may go away without anybody's doing: something is still starting, or slow.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) may_heal: bool,
+    /// Whether it stays whatever else comes up.
+    #[serde(skip)]
+    pub(crate) certain: bool,
     pub(crate) fixes: Vec<FixReport>,
     /// Whether requests do not get past its first party.
     #[serde(skip)]
     pub(crate) breaks: bool,
+}
+
+/// Why a finding does not count.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct AcceptedReport {
+    pub(crate) reason: String,
+    /// The last day on which it is accepted, in UTC: `2026-12-31`.
+    pub(crate) expires: String,
+    /// How bad it would be otherwise.
+    pub(crate) severity: Severity,
+    /// The check whose accepted failure it follows from, when it is not accepted itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) through: Option<&'static str>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -167,6 +201,24 @@ pub(crate) struct FixReport {
     pub(crate) action: Action,
 }
 
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl CheckReport {
+    /// Whether all that it found is accepted; it is then told like a warning, which `--strict` does not count.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.status == Status::Warn && self.findings.iter().all(|finding| finding.accepted.is_some())
+    }
+}
+
+impl FindingReport {
+    /// Whether something does not work, accepted or not.
+    pub(crate) fn is_failure(&self) -> bool {
+        self.accepted.as_ref().map_or(self.severity, |accepted| accepted.severity) == Severity::Fail
+    }
+}
+
 impl Report {
     /// How many checks have this status.
     pub(crate) fn count(&self, status: Status) -> usize {
@@ -178,8 +230,18 @@ impl Report {
         [Severity::Fail, Severity::Warn].into_iter().flat_map(move |severity| {
             let findings =
                 self.checks.iter().flat_map(|check| check.findings.iter().map(move |finding| (check, finding)));
-            findings.filter(move |(_, finding)| finding.severity == severity && finding.consequence_of.is_empty())
+            let is_root = move |finding: &FindingReport| {
+                finding.severity == severity && finding.consequence_of.is_empty() && finding.accepted.is_none()
+            };
+            findings.filter(move |(_, finding)| is_root(finding))
         })
+    }
+
+    /// What is accepted itself, not only what it follows from.
+    pub(crate) fn accepted(&self) -> impl Iterator<Item = (&CheckReport, &FindingReport, &AcceptedReport)> {
+        let findings = self.checks.iter().flat_map(|check| check.findings.iter().map(move |finding| (check, finding)));
+        let accepted = findings.filter_map(|(check, finding)| Some((check, finding, finding.accepted.as_ref()?)));
+        accepted.filter(|(_, _, accepted)| accepted.through.is_none())
     }
 
     /// The checks that could not look, and nothing explains why.

@@ -3,7 +3,7 @@
 use caddy_doctor_checks::model::{Evidence, Severity};
 use owo_colors::Style;
 
-use super::{CheckReport, FindingReport, FixReport, PathReport, Report, Status, shown, style::Styles};
+use super::{AcceptedReport, CheckReport, FindingReport, FixReport, PathReport, Report, Status, shown, style::Styles};
 
 /// As wide as a report gets; commands are never broken.
 const WIDTH: usize = 80;
@@ -20,12 +20,23 @@ pub(crate) fn write(report: &Report, styles: &Styles) -> String {
         }
         out.root_cause(check, finding, &follows.1);
     }
+    for check in &report.checks {
+        for finding in &check.findings {
+            let accepted = finding.accepted.as_ref().filter(|accepted| accepted.through.is_none());
+            if let Some(accepted) = accepted {
+                out.accepted(report, check, finding, accepted);
+            }
+        }
+    }
     for check in report.unknown() {
         out.aside(styles.glyphs.unknown, &styles.warn, check, "could not be looked at");
     }
     // What a failure blocks is folded under it; what does not apply here is said.
     for check in report.checks.iter().filter(|check| check.status == Status::Skip && check.blocked_by.is_empty()) {
         out.aside("-", &styles.dim, check, "skipped");
+    }
+    for note in &report.notes {
+        out.head("-", &styles.dim, "note", note);
     }
     out.summary(report);
     out.out
@@ -76,21 +87,25 @@ pub(crate) fn sentence(styles: &Styles, word: &str, style: &Style, text: &str) -
     out.out
 }
 
+/// ` (accepted until 2026-12-31: it moves in autumn)`
+pub(crate) fn accepted(accepted: &AcceptedReport) -> String {
+    let through = accepted.through.map(|check| format!(" through {check}")).unwrap_or_default();
+    format!(" (accepted{through} until {}: {})", accepted.expires, accepted.reason)
+}
+
 /// `9 checks: 1 failed, 6 passed, 2 skipped`
 pub(crate) fn counts(report: &Report) -> String {
+    let accepted = report.checks.iter().filter(|check| check.is_accepted()).count();
     let words = [
-        (Status::Fail, "failed"),
-        (Status::Unknown, "unknown"),
-        (Status::Warn, "with a warning"),
-        (Status::Pass, "passed"),
-        (Status::Skip, "skipped"),
+        (report.count(Status::Fail), "failed"),
+        (report.count(Status::Unknown), "unknown"),
+        (report.count(Status::Warn) - accepted, "with a warning"),
+        (accepted, "accepted"),
+        (report.count(Status::Pass), "passed"),
+        (report.count(Status::Skip), "skipped"),
     ];
-    let counted: Vec<String> = words
-        .into_iter()
-        .map(|(status, word)| (report.count(status), word))
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
+    let counted: Vec<String> =
+        words.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
     let partial = if report.partial { " (of a part of the checks)" } else { "" };
     let noun = if report.checks.len() == 1 { "check" } else { "checks" };
     format!("{} {noun}{partial}: {}", report.checks.len(), counted.join(", "))
@@ -169,6 +184,19 @@ impl Writer<'_> {
             }
         }
         self.line("");
+    }
+
+    fn accepted(&mut self, report: &Report, check: &CheckReport, finding: &FindingReport, accepted: &AcceptedReport) {
+        let AcceptedReport { expires, reason, .. } = accepted;
+        let words = format!("accepted until {expires} ({reason}): {}", finding.summary);
+        self.head("~", &self.styles.warn, check.id, &words);
+        // What it explains besides, while it is accepted.
+        let follows = report.follows_from(check.id);
+        if finding.is_failure() && !follows.is_empty() {
+            for line in wrapped(&format!("follows from it: {}", follows.join(", ")), WIDTH - 2) {
+                self.line(&format!("  {line}"));
+            }
+        }
     }
 
     fn details(&mut self, finding: &FindingReport) {
@@ -253,7 +281,7 @@ impl Writer<'_> {
         let versions = shown(&report.versions());
         let healthy = report.status == Status::Pass;
         let counts = if healthy { self.healthy(report) } else { counts(report) };
-        if !healthy || report.count(Status::Skip) > 0 {
+        if !healthy || report.count(Status::Skip) > 0 || !report.notes.is_empty() {
             self.line("");
         }
         // A blank line more than one is no help.
@@ -266,6 +294,9 @@ impl Writer<'_> {
         } else {
             self.line(&format!("{counts}   {seconds}"));
             self.line(&versions);
+        }
+        if let Some(config) = &report.config {
+            self.line(&self.styles.paint(&format!("settings of {}", shown(config)), &self.styles.dim));
         }
         if let Some(cause) = report.root_causes.first() {
             self.line(&self.styles.paint(&format!("doctor explain {} tells more", cause.check), &self.styles.dim));

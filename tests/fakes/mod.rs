@@ -237,7 +237,7 @@ impl Routes {
         self
     }
 
-    fn of(&self, request: &Request) -> Behaviour {
+    pub(crate) fn of(&self, request: &Request) -> Behaviour {
         match (&self.any, self.routes.get(&request.route)) {
             (_, Some(handler)) => handler(request),
             (Some(any), None) => any(request),
@@ -496,8 +496,37 @@ impl Setup {
     /// Starts it with other containers: `caddy`, `mitmproxy` and `backend` are given, in this order.
     pub(crate) fn start_with(self, change: impl FnOnce(&mut Vec<Value>)) -> Running {
         let (admin, mitmweb) = (Server::start(self.admin), Server::start(self.mitmweb));
+        let mut containers = Self::containers(&admin, &mitmweb);
+        change(&mut containers);
+        let engine = Server::start(engine(&containers).and(self.engine));
+        Running { engine, admin, mitmweb }
+    }
+
+    /// Starts it with containers that are others in each look: `change` is given the number of the look, from 0 on, as well.
+    pub(crate) fn start_changing(
+        self,
+        change: impl Fn(usize, &mut Vec<Value>) + Send + Sync + 'static,
+    ) -> (Running, Arc<AtomicUsize>) {
+        let (admin, mitmweb) = (Server::start(self.admin), Server::start(self.mitmweb));
+        let containers = Self::containers(&admin, &mitmweb);
+        let looks = Arc::new(AtomicUsize::new(0));
+        let (count, others) = (Arc::clone(&looks), self.engine);
+        let answers = move |request: &Request| {
+            // Each look asks for the list once, before it asks for any container.
+            let look = match request.route.as_str() {
+                "GET /containers/json" => count.fetch_add(1, Ordering::SeqCst),
+                _ => count.load(Ordering::SeqCst).saturating_sub(1),
+            };
+            let mut now = containers.clone();
+            change(look, &mut now);
+            engine(&now).and(others.clone()).of(request)
+        };
+        (Running { engine: Server::start(Routes::any(answers)), admin, mitmweb }, looks)
+    }
+
+    fn containers(admin: &Server, mitmweb: &Server) -> Vec<Value> {
         let mitm = ["mitmweb", "--mode", "reverse:http://backend:3000", "--set", "keep_host_header=true"];
-        let mut containers = vec![
+        vec![
             container(
                 "caddy",
                 &["caddy", "run", "--config", "/etc/caddy/Caddyfile"],
@@ -505,10 +534,7 @@ impl Setup {
             ),
             container("mitmproxy", &mitm, &[(8081, mitmweb.port)]),
             container("backend", &["serve"], &[]),
-        ];
-        change(&mut containers);
-        let engine = Server::start(engine(&containers).and(self.engine));
-        Running { engine, admin, mitmweb }
+        ]
     }
 }
 
@@ -691,7 +717,7 @@ pub(crate) fn mitmweb_behind(
 }
 
 /// A folder of one test, removed with all that is in it.
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
     pub(crate) fn new() -> Self {
