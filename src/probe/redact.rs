@@ -279,7 +279,7 @@ fn without_credentials(line: &str) -> String {
             _ if word.contains("://") || colon == 0 => None,
             _ if is_value => Some(word.len()),
             // `image:tag@sha256:...`, and `reverse:host:port@listen_port`.
-            Some(at) if !word[at + 1..].starts_with("sha256:") => {
+            Some(at) if at > colon && !word[at + 1..].starts_with("sha256:") => {
                 let password = word[start..at].rsplit_once(':').map_or("", |(_, password)| password);
                 (!password.chars().all(|c| c.is_ascii_digit())).then_some(at)
             }
@@ -407,6 +407,25 @@ mod tests {
         assert_eq!(error("x"), "expected value at line 1 column 1");
         let error = serde_json::from_str::<caddy_doctor_checks::model::Place>(r#""CANARY""#).unwrap_err();
         assert!(!json_error(&error).contains("CANARY"), "{}", json_error(&error));
+    }
+
+    #[test]
+    fn any_line_can_be_read() {
+        // What parts names, values and addresses, in every order.
+        let parts = ["a", "ü", " ", ":", "@", "/", "?", "=", "://", "\"", "'", "-u ", "key", "token", "Bearer ", "\u{1b}["];
+        let mut number = 1_u64;
+        for _ in 0..20_000 {
+            let mut text = String::new();
+            for _ in 0..12 {
+                // A linear congruential generator (Knuth, MMIX): the same lines in every run.
+                number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                text.push_str(parts[(number >> 33) as usize % parts.len()]);
+            }
+            let shown = line(&text);
+            assert!(line(&shown).len() <= shown.len() + 40 * LEFT_OUT.len(), "{text}");
+            let _ = (request_line(&text), host_pattern(&text), proxy(&text), text::of_config(&text));
+            let _ = (text::mode_without_user_info(&text), text::without_user_info(&text));
+        }
     }
 
     #[test]
