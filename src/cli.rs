@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use caddy_doctor_checks::{
-    ALL,
-    model::{Thresholds, text},
-};
+use caddy_doctor_checks::model::{Thresholds, text};
 use clap::{
     Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     builder::{FalseyValueParser, Resettable},
@@ -13,7 +10,10 @@ use clap::{
 };
 use clap_complete::Shell;
 
-use crate::config::Config;
+use crate::{
+    config::Config,
+    own::{self, Own},
+};
 
 /// Tells why traffic does not flow client -> Caddy -> mitmproxy -> backend, and what to type to make it flow.
 #[derive(Debug, Parser)]
@@ -126,13 +126,20 @@ names. What is active in it gives the same verdicts as without it; the rest wait
     /// Tell what a check looks at, why it matters and how to fix it
     Explain {
         /// The id of a check; without it, every check in a line
-        #[arg(value_parser = check_id)]
         id: Option<String>,
+        #[command(flatten)]
+        settings: Settings,
+        #[arg(skip)]
+        own: Vec<Own>,
     },
     /// List every check
     List {
         #[arg(long, value_enum, default_value_t)]
         format: ListFormat,
+        #[command(flatten)]
+        settings: Settings,
+        #[arg(skip)]
+        own: Vec<Own>,
     },
     /// Print the completions of a shell
     Completions {
@@ -214,13 +221,12 @@ pub(crate) struct Check {
     #[arg(long, value_name = "FILE", env = "DOCTOR_REPLAY", hide_env = true, help_heading = "Recordings")]
     pub(crate) replay: Option<PathBuf>,
 
-    /// The settings to use [default: doctor.toml of this folder, or of one above it]
-    #[arg(long, value_name = "FILE", env = "DOCTOR_CONFIG", hide_env = true, help_heading = "Settings")]
-    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
 
-    /// Use no doctor.toml
-    #[arg(long, env = "DOCTOR_NO_CONFIG", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "Settings")]
-    pub(crate) no_config: bool,
+    /// Run the checks of one's own of a doctor.toml that was found and not named
+    #[arg(long, env = "DOCTOR_OWN_CHECKS", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "Settings")]
+    pub(crate) own_checks: bool,
 
     /// `[thresholds]` of `doctor.toml`.
     #[arg(skip)]
@@ -268,10 +274,22 @@ pub(crate) struct IssueReport {
     pub(crate) check: Check,
 }
 
+/// Which `doctor.toml`.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// The settings to use [default: doctor.toml of this folder, or of one above it]
+    #[arg(long, value_name = "FILE", env = "DOCTOR_CONFIG", hide_env = true, help_heading = "Settings")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Use no doctor.toml
+    #[arg(long, env = "DOCTOR_NO_CONFIG", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "Settings")]
+    pub(crate) no_config: bool,
+}
+
 // It judges nothing and reports nothing, so what chooses checks or a file for the report is of no use there.
 #[derive(Debug, Args)]
 #[command(mut_args(|arg| match arg.get_id().as_str() {
-    "only" | "skip" | "strict" | "output" | "format" | "no_config" => arg.hide(true),
+    "only" | "skip" | "strict" | "output" | "format" | "no_config" | "own_checks" => arg.hide(true),
     "config" => arg.help("The file to write [default: doctor.toml of this folder]"),
     _ => arg,
 }))]
@@ -287,7 +305,7 @@ pub(crate) struct Init {
 #[derive(Debug, Args)]
 pub(crate) struct Fix {
     /// Only what these checks found, warnings as well [default: every failure]
-    #[arg(value_name = "ID", value_parser = check_id)]
+    #[arg(value_name = "ID")]
     pub(crate) ids: Vec<String>,
 
     /// Tell what would be done, and do nothing
@@ -305,16 +323,34 @@ pub(crate) struct Fix {
 #[derive(Debug, Default, Args)]
 pub(crate) struct Judging {
     /// Make these checks only
-    #[arg(long, value_name = "ID,..", env = "DOCTOR_ONLY", hide_env = true, value_delimiter = ',', value_parser = check_id, help_heading = "Which checks")]
+    #[arg(
+        long,
+        value_name = "ID,..",
+        env = "DOCTOR_ONLY",
+        hide_env = true,
+        value_delimiter = ',',
+        help_heading = "Which checks"
+    )]
     pub(crate) only: Vec<String>,
 
     /// Leave these checks out
-    #[arg(long, value_name = "ID,..", env = "DOCTOR_SKIP", hide_env = true, value_delimiter = ',', value_parser = check_id, help_heading = "Which checks")]
+    #[arg(
+        long,
+        value_name = "ID,..",
+        env = "DOCTOR_SKIP",
+        hide_env = true,
+        value_delimiter = ',',
+        help_heading = "Which checks"
+    )]
     pub(crate) skip: Vec<String>,
 
     /// A warning is a failure, too
     #[arg(long, env = "DOCTOR_STRICT", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "Which checks")]
     pub(crate) strict: bool,
+
+    /// The `[[check]]` entries of `doctor.toml`.
+    #[arg(skip)]
+    pub(crate) own: Vec<Own>,
 
     /// What `doctor.toml` says beside options.
     #[arg(skip)]
@@ -396,13 +432,12 @@ pub(crate) fn reference(text: &str) -> Result<String, String> {
     Ok(text::without_user_info(text))
 }
 
-/// An id that exists.
-pub(crate) fn check_id(id: &str) -> Result<String, String> {
-    if caddy_doctor_checks::find(id).is_some() {
-        return Ok(id.to_owned());
+/// The check with this id, or a sentence with the nearest that there is.
+pub(crate) fn check_of(id: &str, own: &[Own]) -> Result<&'static caddy_doctor_checks::model::Check, String> {
+    if let Some(check) = own::all(own).find(|check| check.id == id) {
+        return Ok(check);
     }
-    let known = ALL.iter().map(|check| check.id);
-    Err(match text::nearest(id, known) {
+    Err(match text::nearest(id, own::all(own).map(|check| check.id)) {
         Some(near) => format!("there is no check `{id}`; did you mean `{near}`? `doctor list` lists them all"),
         None => format!("there is no check `{id}`; `doctor list` lists them all"),
     })
@@ -454,7 +489,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_id_gets_a_guess() {
-        assert!(check_id("shared-netwrok").unwrap_err().contains("did you mean `shared-network`"));
+        assert!(check_of("shared-netwrok", &[]).unwrap_err().contains("did you mean `shared-network`"));
     }
 
     #[test]

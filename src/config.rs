@@ -6,12 +6,12 @@
 //! request, or leads the doctor (and mitmweb's password with it) to another machine: [`File::mistrusted`]. Such names are
 //! left out, and the report says so. `output` and `record` are no names of any `doctor.toml`.
 //!
-//! `[[check]]`, checks of one's own, belongs into [`File`] as one more list. [`Place::named`] tells whether its commands may
-//! be run without being asked for. Its ids have to be known to [`File::read`], where `only`, `skip` and `accept` name checks.
+//! Commands of checks of one's own ([`crate::own`]) are run from a file that was named, or with `--own-checks`.
 
 mod file;
 
 use std::{
+    collections::BTreeMap,
     env,
     path::{Path, PathBuf},
 };
@@ -21,7 +21,7 @@ use clap::parser::ValueSource;
 
 use self::file::File;
 use crate::{
-    cli::{Cli, Command},
+    cli::{self, Cli, Command, Judging, Settings},
     error::Error,
 };
 
@@ -60,36 +60,52 @@ struct Place {
     named: bool,
 }
 
-/// Reads the `doctor.toml` that counts, if there is one, into the options of a command that looks or judges.
+/// Reads the `doctor.toml` that counts, if there is one, into the options of a command that looks or judges, and checks that
+/// every id that was said is one: only now are those of one's own known.
 ///
 /// # Errors
-/// One that was named and cannot be read, and any that says something that is not understood.
+/// One that was named and cannot be read, any that says something that is not understood, and an id that is none.
 pub(crate) fn apply(cli: &mut Cli) -> Result<(), Error> {
     let given = std::mem::take(&mut cli.given);
-    let check = match &mut cli.command {
-        None => &mut cli.check,
-        Some(Command::Check(check)) => check,
-        Some(Command::Fix(fix)) => &mut fix.check,
-        Some(Command::Report(report)) => &mut report.check,
+    let (check, ids) = match &mut cli.command {
+        None => (&mut cli.check, &[][..]),
+        Some(Command::Check(check)) => (check.as_mut(), &[][..]),
+        Some(Command::Fix(fix)) => (&mut fix.check, fix.ids.as_slice()),
+        Some(Command::Report(report)) => (&mut report.check, &[][..]),
+        Some(Command::Explain { settings, own, .. } | Command::List { settings, own, .. }) => {
+            if let Some(place) = place(settings, &given) {
+                *own = File::read(&place.path, true)?.own();
+            }
+            return Ok(());
+        }
         // `doctor init` is to see what is there without it; the others look at nothing.
         Some(_) => return Ok(()),
     };
+    if let Some(place) = place(&check.settings, &given) {
+        let mut file = File::read(&place.path, !place.named && !check.own_checks)?;
+        let notes = if place.named { Vec::new() } else { file.mistrusted() };
+        file.merge_into(check, &|name| given.contains_key(name));
+        check.judging.config = Some(Config { path: file.shown_path(), accept: file.accept(), notes });
+    }
+    let Judging { only, skip, own, .. } = &check.judging;
+    for id in only.iter().chain(skip).chain(ids) {
+        cli::check_of(id, own).map_err(Error::NoSuchCheck)?;
+    }
+    Ok(())
+}
+
+/// Which file counts.
+fn place(settings: &Settings, given: &BTreeMap<String, ValueSource>) -> Option<Place> {
     let source = |name: &str| given.get(name).copied();
     // What stands on the command line counts before a variable here, too.
-    let is_off = check.no_config
+    let is_off = settings.no_config
         && !(source("no_config") == Some(ValueSource::EnvVariable)
             && source("config") == Some(ValueSource::CommandLine));
-    let place = match &check.config {
+    match &settings.config {
         _ if is_off => None,
         Some(path) => Some(Place { path: path.clone(), named: true }),
         None => found(),
-    };
-    let Some(place) = place else { return Ok(()) };
-    let mut file = File::read(&place.path)?;
-    let notes = if place.named { Vec::new() } else { file.mistrusted() };
-    file.merge_into(check, &|name| given.contains_key(name));
-    check.judging.config = Some(Config { path: file.shown_path(), accept: file.accept(), notes });
-    Ok(())
+    }
 }
 
 /// The nearest `doctor.toml`, upwards from this folder.

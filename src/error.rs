@@ -40,6 +40,9 @@ pub(crate) enum Error {
     /// It says something that is not understood.
     #[error("{at}: {why}")]
     Config { at: String, why: String },
+    /// An id that was said is none.
+    #[error("{0}")]
+    NoSuchCheck(String),
     /// `--only` and `--skip` leave nothing.
     #[error("--only and --skip leave no check to make")]
     NothingSelected,

@@ -17,7 +17,6 @@ use crate::{
     cli::{Fix, Format},
     error::Error,
     gather::Secrets,
-    judge,
     report::{self, CheckReport, FindingReport, FixReport, Report, RootCause, Status, json, style::Styles, text},
     wait,
 };
@@ -106,13 +105,12 @@ enum Consent {
 /// Runs `doctor fix`.
 pub(crate) fn fix(arguments: &Fix) -> Result<u8, Error> {
     let output = &arguments.check.output;
-    let judging = &arguments.check.judging;
     let mut formats = output.output.iter().filter_map(|target| target.format).chain([output.format]);
     if let Some(format) = formats.find(|own| matches!(own, Format::Markdown | Format::Github | Format::Junit)) {
         return Err(Error::NoPlanInFormat { format: format!("{format:?}").to_lowercase() });
     }
     let facts = crate::facts(&arguments.check)?;
-    let before = judge::judge(facts.clone(), judging);
+    let before = crate::judged(facts.clone(), &arguments.check)?;
     let mut plan = plan(&before, &arguments.ids);
 
     let asks = output.format != Format::Json && io::stdin().is_terminal() && io::stdout().is_terminal();
@@ -330,7 +328,7 @@ fn apply_all(
         None if starts => wait::settled(&arguments.check, STARTS_WITHIN, false)?,
         _ => wait::look(&arguments.check)?,
     };
-    Ok(Some(judge::judge(after, &arguments.check.judging)))
+    Ok(Some(crate::judged(after, &arguments.check)?))
 }
 
 /// Whether something is started by it, which needs a while until it answers.

@@ -14,7 +14,7 @@ use crate::{
 
 pub(crate) fn init(arguments: Init) -> Result<u8, Error> {
     let Init { force, mut check } = arguments;
-    let path = check.config.clone().unwrap_or_else(|| NAME.into());
+    let path = check.settings.config.clone().unwrap_or_else(|| NAME.into());
     if !force && path.symlink_metadata().is_ok() {
         return Err(Error::ConfigThere { path });
     }
@@ -31,7 +31,7 @@ pub(crate) fn init(arguments: Init) -> Result<u8, Error> {
 
 /// The file, and what of the setup is active in it.
 fn written(facts: &Facts) -> (String, String) {
-    let report = judge::judge(facts.clone(), &Judging::default());
+    let report = judge::judge(facts.clone(), &Judging::default(), Vec::new());
     let context = Context::new(facts.clone());
     let containers = context.containers.as_ref().ok();
     let setup = context.setup.as_ref().ok();
@@ -120,6 +120,14 @@ fn written(facts: &Facts) -> (String, String) {
         out.text.push_str(&format!("# about = [{}]\n", about.join(", ")));
     }
     out.text.push_str("# reason = \"why it is no harm, and who knows more\"\n# expires = 2026-12-31\n");
+    out.section(
+        "A check of one's own: a program that gets the facts as JSON and prints a verdict (docs/own-checks.md of the doctor).\n\
+         It is run when this file is named, or with --own-checks.",
+    );
+    out.text.push_str(
+        "# [[check]]\n# id = \"test-hosts\"\n# title = \"Does Caddy serve only Hosts of the test domain?\"\n",
+    );
+    out.text.push_str("# command = [\"python3\", \"checks/test-hosts.py\"]\n# after = [\"caddy-admin\"]\n");
     let found = out.active.join(", ");
     (out.text, found)
 }
@@ -169,7 +177,7 @@ impl Out<'_> {
         };
         let mut facts = self.facts.clone();
         ask(&mut facts.asked);
-        let is_same = verdicts(&judge::judge(facts, &Judging::default())) == verdicts(self.report);
+        let is_same = verdicts(&judge::judge(facts, &Judging::default(), Vec::new())) == verdicts(self.report);
         let comment = if is_same { "" } else { "# " };
         self.text.push_str(&format!("{comment}{name} = {value}\n"));
         if is_same {

@@ -8,13 +8,15 @@ use std::{
 use caddy_doctor_checks::{
     ALL, explaining,
     model::{
-        Check, Context, Explains, Facts, Finding, Gap, Outlook, Path, Paths, Severity, Verdict, docker::EngineSeen,
+        Check, Context, Explains, Facts, Finding, Gap, Group, Outlook, Path, Paths, Severity, Verdict,
+        docker::EngineSeen,
     },
 };
 
 use crate::{
     accept,
     cli::Judging,
+    own,
     report::{
         AcceptedReport, CheckReport, FindingReport, FixReport, Report, RootCause, SetupReport, Status, cut, cut::cut,
     },
@@ -23,15 +25,19 @@ use crate::{
 /// The selected checks, in the order of the report.
 pub(crate) fn selected(judging: &Judging) -> Vec<&'static Check> {
     let only = |check: &Check| judging.only.is_empty() || judging.only.iter().any(|id| id == check.id);
-    ALL.iter().filter(|check| only(check) && !judging.skip.iter().any(|id| id == check.id)).copied().collect()
+    own::all(&judging.own).filter(|check| only(check) && !judging.skip.iter().any(|id| id == check.id)).collect()
 }
 
-/// Judges.
-pub(crate) fn judge(facts: Facts, judging: &Judging) -> Report {
+/// Judges; `own` are the checks of one's own, which have been run ([`crate::own`]).
+pub(crate) fn judge(facts: Facts, judging: &Judging, mut own: Vec<Judged>) -> Report {
     let checks = selected(judging);
     let elapsed_ms = facts.elapsed_ms;
     let context = Context::new(facts);
-    let mut judged: Vec<Judged> = checks.iter().map(|check| run(check, &context)).collect();
+    let mut judge = |check: &'static Check| match own.iter().position(|own| own.check.id == check.id) {
+        Some(at) => own.swap_remove(at),
+        None => run(check, &context),
+    };
+    let mut judged: Vec<Judged> = checks.iter().map(|check| judge(check)).collect();
     let mut notes = Vec::new();
     if let Some(config) = &judging.config {
         notes.clone_from(&config.notes);
@@ -68,7 +74,7 @@ pub(crate) fn judge(facts: Facts, judging: &Judging) -> Report {
         status,
         exit_code,
         strict: judging.strict,
-        partial: checks.len() < ALL.len(),
+        partial: checks.len() < ALL.len() + judging.own.len(),
         elapsed_ms,
         config: judging.config.as_ref().map(|config| config.path.clone()),
         accepted: rows.iter().flat_map(|row| &row.findings).filter(|finding| finding.accepted.is_some()).count(),
@@ -91,6 +97,19 @@ pub(crate) struct Judged {
     duration_ms: u64,
 }
 
+impl Judged {
+    /// What a check said, or why it broke.
+    pub(crate) fn new(check: &'static Check, said: Result<Verdict, String>, start: Instant) -> Self {
+        let (verdict, broken) = match said {
+            Ok(verdict) => (verdict, None),
+            Err(why) => (Verdict::default(), Some(why)),
+        };
+        let accepted = vec![None; verdict.findings.len()];
+        let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Self { check, verdict, accepted, broken, duration_ms }
+    }
+}
+
 fn run(check: &'static Check, context: &Context) -> Judged {
     let start = Instant::now();
     // A check that breaks is reported as a row of its own; the default message would only be noise.
@@ -98,23 +117,12 @@ fn run(check: &'static Check, context: &Context) -> Judged {
     std::panic::set_hook(Box::new(|_| {}));
     let judged = catch_unwind(AssertUnwindSafe(|| (check.run)(context)));
     std::panic::set_hook(hook);
-    let (verdict, broken) = match judged {
-        Ok(verdict) => (verdict, None),
-        Err(panic) => {
-            let words = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            let broken = format!("the check itself broke, which is a bug of the doctor; please report it: {words}");
-            (Verdict::default(), Some(broken))
-        }
-    };
-    let accepted = vec![None; verdict.findings.len()];
-    Judged {
-        check,
-        verdict,
-        accepted,
-        broken,
-        duration_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
-    }
+    let said = judged.map_err(|panic| {
+        let words = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        format!("the check itself broke, which is a bug of the doctor; please report it: {words}")
+    });
+    Judged::new(check, said, start)
 }
 
 /// The failures of checks before `check` that touch these parties: the check, and which of its findings. What is certain
@@ -169,7 +177,7 @@ fn row(own: &Judged, all: &[Judged]) -> CheckReport {
         .map(|gap| (gap, explained_by(check, all, &gap.about, gap.hop.as_deref(), Outlook::Stays)))
         .partition(|(_, by)| !by.is_empty());
     let mut blocked_by: Vec<&'static str> = blocked.iter().flat_map(|(_, by)| by.iter().copied()).collect();
-    blocked_by.sort_by_key(|id| ALL.iter().position(|check| check.id == *id));
+    blocked_by.sort_by_key(|id| all.iter().position(|other| other.check.id == *id));
     blocked_by.dedup();
 
     let open_reason = broken.clone().or_else(|| open.first().map(|(gap, _)| gap.reason.clone()));
@@ -218,7 +226,8 @@ fn finding_report(check: &Check, finding: &Finding, accepted: Option<AcceptedRep
         hop: finding.hop.clone(),
         summary: finding.summary.clone(),
         evidence: finding.evidence.clone(),
-        breaks: finding.explains == Explains::Everything,
+        // What is asked by a check of one's own need not be in the way of requests; where it is, it names the hop.
+        breaks: finding.explains == Explains::Everything && check.group != Group::Own,
         may_heal: finding.outlook == Outlook::MayHeal && consequence_of.is_empty(),
         certain: finding.outlook == Outlook::Certain,
         consequence_of,

@@ -1,6 +1,7 @@
 //! `doctor`: tells why traffic does not flow client -> Caddy -> mitmproxy -> backend, and what to type to make it flow.
 //!
 //! Arguments, then facts ([`gather`], all I/O), then the judgement ([`judge`], none), then one of the formats ([`report`]).
+//! The programs of checks of one's own ([`own`]) are run on the facts before the judgement.
 //! Nothing of that changes anything; what does is in [`fix`], and runs for `doctor fix` alone.
 
 mod accept;
@@ -12,6 +13,7 @@ mod fix;
 mod gather;
 mod init;
 mod judge;
+mod own;
 mod probe;
 mod recording;
 mod report;
@@ -22,6 +24,7 @@ use std::{
     io::{self, Write},
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
 
 use caddy_doctor_checks::model::{Facts, facts::Asked};
@@ -110,14 +113,14 @@ fn run(cli: Cli) -> Result<u8, Error> {
             log::begin(output.verbose);
             let facts = recording::demo(name.as_deref())?;
             log::say("a recording that is built in is judged; nothing is asked");
-            finish(&judge::judge(facts, &Judging::default()), &output)
+            finish(&judge::judge(facts, &Judging::default(), Vec::new()), &output)
         }
-        Some(Command::Explain { id }) => {
-            print(&explain::explain(id.as_deref()));
+        Some(Command::Explain { id, own, .. }) => {
+            print(&explain::explain(id.as_deref(), &own)?);
             Ok(0)
         }
-        Some(Command::List { format }) => {
-            print(&explain::list(format));
+        Some(Command::List { format, own, .. }) => {
+            print(&explain::list(format, &own));
             Ok(0)
         }
         Some(Command::Completions { shell }) => {
@@ -131,7 +134,15 @@ fn run(cli: Cli) -> Result<u8, Error> {
 
 fn check(arguments: Check) -> Result<u8, Error> {
     let facts = facts(&arguments)?;
-    finish(&judge::judge(facts, &arguments.judging), &arguments.output)
+    finish(&judged(facts, &arguments)?, &arguments.output)
+}
+
+/// Judges what was seen. Checks of one's own are run on it before, in the time that is left of the run.
+pub(crate) fn judged(facts: Facts, arguments: &Check) -> Result<Report, Error> {
+    let taken = if arguments.replay.is_some() { 0 } else { facts.elapsed_ms };
+    let left = arguments.timeout.saturating_sub(Duration::from_millis(taken));
+    let own = own::run(&arguments.judging, &facts, left)?;
+    Ok(judge::judge(facts, &arguments.judging, own))
 }
 
 /// Writes an issue report. That it is written is all that was asked for, whatever it says of the setup.
@@ -140,13 +151,16 @@ fn issue(IssueReport { mut check, attach }: IssueReport) -> Result<u8, Error> {
         return Err(Error::ReportHasOneForm);
     }
     check.for_report = true;
+    // Whoever replays what is attached has neither these programs nor what is accepted here.
+    check.judging.own.clear();
+    check.judging.config = None;
     let facts = facts(&check)?;
     if let Some(path) = &attach {
         recording::write(path, &facts)?;
     }
     let recording = attach.as_deref().or(check.replay.as_deref());
     let issue = Issue::about(&facts, &check.judging, recording);
-    let report = judge::judge(facts, &check.judging);
+    let report = judged(facts, &check)?;
     let (own, others): (Vec<&Target>, _) = check.output.output.iter().partition(|target| target.format.is_none());
     for target in others {
         let format = target.format.unwrap_or_default();

@@ -42,7 +42,9 @@ pub(crate) fn settled(arguments: &Check, wait: Duration, says: bool) -> Result<F
         let is_last = Instant::now() >= end;
         probes |= arguments.probe && is_last;
         let facts = crate::look(arguments, probes)?;
-        let left = Left::of(&judge::judge(facts.clone(), &arguments.judging), &facts, arguments.judging.strict);
+        // Checks of one's own have the last look only: whether what they find can heal is not known.
+        let report = judge::judge(facts.clone(), &arguments.judging, Vec::new());
+        let left = Left::of(&report, &facts, arguments.judging.strict);
         let staying = left.staying(&before);
         let is_settled = !staying.is_empty() || left.waited.is_empty() && left.stays.is_empty();
         if is_settled && arguments.probe && !probes {

@@ -6,6 +6,7 @@ use crate::model::Known;
 
 /// Gathered for `doctor report` only.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Background {
     /// The options that were given, word by word: `--host`, `api.example.com`. No password, and
     /// no name of a file with one.
@@ -20,6 +21,7 @@ pub struct Background {
 
 /// The log of a container of the setup.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Log {
     /// The container.
     pub of: String,

@@ -8,6 +8,7 @@ use crate::model::{Known, Missing, Place, facts::Kind};
 
 /// The engine that was meant, why it is that one, and what it answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EngineSeen {
     /// `unix:///var/run/docker.sock`, `tcp://127.0.0.1:2375`, `npipe:////./pipe/docker_engine`.
     pub endpoint: String,
@@ -30,6 +31,7 @@ pub struct EngineSeen {
 
 /// An engine that answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Engine {
     /// `docker` or `podman`.
     pub name: String,
@@ -44,6 +46,7 @@ pub struct Engine {
 
 /// What `/info` says, as far as checks use it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EngineInfo {
     /// In the kernel's words: `x86_64`, `aarch64`.
     pub architecture: String,
@@ -59,6 +62,7 @@ pub struct EngineInfo {
 
 /// The images of the parts of the setup.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Images(pub Vec<ImageSeen>);
 
 impl Images {
@@ -71,6 +75,7 @@ impl Images {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ImageSeen {
     /// `sha256:...`
     pub id: String,
@@ -79,6 +84,7 @@ pub struct ImageSeen {
 
 /// `GET /images/ID/json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Image {
     /// In Go's words: `amd64`, `arm64`.
     pub architecture: String,
@@ -90,6 +96,7 @@ pub struct Image {
 
 /// What a container uses now, from `/containers/ID/stats`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Usage {
     /// In bytes, without the page cache that the kernel can take back, as `docker stats` counts.
     pub memory: u64,
@@ -107,6 +114,7 @@ pub struct Usage {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OtherEngine {
     pub endpoint: String,
     /// As its `/_ping` says: `docker 28.1.1`.
@@ -117,6 +125,7 @@ pub struct OtherEngine {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct User {
     pub name: String,
     pub groups: Vec<String>,
@@ -124,6 +133,7 @@ pub struct User {
 
 /// Every container of the engine, stopped ones too.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Containers(pub Vec<Container>);
 
 impl Containers {
@@ -185,6 +195,7 @@ impl Containers {
 
 /// One container. What `/containers/json` says; `detail` is there when it was inspected as well.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Container {
     pub id: String,
     /// Without the leading slash.
@@ -290,6 +301,7 @@ impl Container {
 
 /// A container on a network.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Attachment {
     pub network: String,
     /// Empty while the container does not run.
@@ -312,6 +324,7 @@ impl Attachment {
 
 /// A port of a container, and where the host has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Port {
     pub container_port: u16,
     /// `tcp` or `udp`.
@@ -326,6 +339,7 @@ pub struct Port {
 
 /// From the labels that compose sets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Compose {
     pub project: String,
     pub service: String,
@@ -341,6 +355,7 @@ pub struct Compose {
 
 /// A program of the setup, with the options that checks use. Nothing else of a command line is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase", tag = "name")]
 pub enum Program {
     Caddy,
@@ -349,6 +364,7 @@ pub enum Program {
 
 /// What `/containers/ID/json` adds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Detail {
     #[serde(default)]
     pub exit_code: i64,
@@ -431,6 +447,7 @@ impl Detail {
 
 /// `State.Health`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Health {
     /// `starting`, `healthy`, `unhealthy`.
     pub status: String,
@@ -445,6 +462,7 @@ pub struct Health {
 
 /// The `docker run` that would make a container anew, without any value of its environment, labels or arguments.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Recipe {
     /// Options of `docker run`, each with its value as one group of words: `["--network", "app-net"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -470,6 +488,7 @@ pub struct Recipe {
 
 /// Every network of the engine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Networks(pub Vec<Network>);
 
 impl Networks {
@@ -480,6 +499,7 @@ impl Networks {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Network {
     pub id: String,
     pub name: String,

@@ -6,6 +6,7 @@ use crate::model::{Fix, Hop, Missing};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     Warn,
@@ -36,6 +37,7 @@ pub enum Outlook {
 
 /// Something observed, for the reader to see with his own eyes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Evidence {
     pub label: String,
     pub value: String,

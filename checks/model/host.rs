@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Known, mitmproxy::CommandLine};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Host {
     /// `linux`, `macos`, `windows`.
     pub os: String,
@@ -31,6 +32,7 @@ pub struct Host {
 
 /// A route of this machine's kernel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RouteSeen {
     /// In CIDR notation: `10.8.0.0/24`; `0.0.0.0/0` is the way out.
     pub destination: String,
@@ -42,6 +44,7 @@ pub struct RouteSeen {
 
 /// A TCP socket that listens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Listener {
     pub ip: IpAddr,
     pub port: u16,
@@ -54,6 +57,7 @@ pub struct Listener {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Owner {
     pub pid: u32,
     pub name: String,
@@ -61,6 +65,7 @@ pub struct Owner {
 
 /// A Caddy or a mitmproxy on the host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Process {
     pub pid: u32,
     pub program: ProcessProgram,
@@ -70,6 +75,7 @@ pub struct Process {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase", tag = "name")]
 pub enum ProcessProgram {
     Caddy,

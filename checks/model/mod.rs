@@ -13,6 +13,7 @@ pub mod host;
 pub(crate) mod matchers;
 pub mod mitmproxy;
 pub mod names;
+pub mod own;
 pub mod path;
 pub mod place;
 pub mod probed;

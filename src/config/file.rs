@@ -11,6 +11,7 @@ use super::{Acceptance, stays_here};
 use crate::{
     cli::{self, Check, Format},
     error::Error,
+    own::{self, Own},
 };
 
 /// No `doctor.toml` that a person writes is longer, in bytes.
@@ -24,6 +25,7 @@ pub(super) struct File {
     format: Option<Format>,
     expect: Vec<Expect>,
     accept: Vec<Acceptance>,
+    own: Vec<Own>,
 }
 
 /// The names of the first level, as TOML gives them: `docs/config.schema.json`.
@@ -45,6 +47,9 @@ struct Keys {
     thresholds: Option<Thresholds>,
     #[serde(default)]
     accept: Vec<Spanned<Accept>>,
+    /// Checks of one's own.
+    #[serde(default)]
+    check: Vec<Spanned<own::Entry>>,
 }
 
 /// An `[[expect]]`, or a string of the list `expect`, which has no `why`.
@@ -68,11 +73,11 @@ struct Accept {
 }
 
 impl File {
-    /// Reads and checks it.
+    /// Reads and checks it. Its own checks are `withheld` when nobody said that their commands may be run.
     ///
     /// # Errors
     /// It cannot be read, is no TOML, or says something that the doctor does not know.
-    pub(super) fn read(path: &std::path::Path) -> Result<Self, Error> {
+    pub(super) fn read(path: &std::path::Path, withheld: bool) -> Result<Self, Error> {
         let unreadable = |source: std::io::Error| Error::ConfigUnreadable { path: path.to_owned(), source };
         let mut content = String::new();
         let length = fs::File::open(path)
@@ -82,7 +87,11 @@ impl File {
             return Err(unreadable(std::io::Error::other("it is longer than 1 MiB")));
         }
         let text = Text { path: path.to_owned(), content };
-        let keys: Keys = text.parse()?;
+        let mut keys: Keys = text.parse()?;
+        let (spans, entries): (Vec<_>, Vec<own::Entry>) =
+            std::mem::take(&mut keys.check).into_iter().map(|entry| (entry.span(), entry.into_inner())).unzip();
+        let own = own::checks(&entries, path, withheld)
+            .map_err(|(at, why)| text.error(spans.get(at).cloned().unwrap_or_default(), &why))?;
 
         for name in keys.host.iter().flatten().chain(&keys.caddy).chain(&keys.mitmproxy).chain(&keys.project) {
             if name.get_ref().trim().is_empty() {
@@ -90,7 +99,7 @@ impl File {
             }
         }
         for id in keys.only.iter().chain(&keys.skip).flatten() {
-            text.known(id)?;
+            text.known(id, &own)?;
         }
         let timeout = keys.timeout.as_ref().map(|own| text.value("timeout", own, cli::duration)).transpose()?;
         let format = keys.format.as_ref().map(|own| text.value("format", own, format)).transpose()?;
@@ -101,8 +110,8 @@ impl File {
             month: today.month().unsigned_abs(),
             day: today.day().unsigned_abs(),
         };
-        let accept = keys.accept.iter().map(|own| text.accept(own, today)).collect::<Result<_, _>>()?;
-        Ok(Self { text, keys, timeout, format, expect, accept })
+        let accept = keys.accept.iter().map(|accept| text.accept(accept, &own, today)).collect::<Result<_, _>>()?;
+        Ok(Self { text, keys, timeout, format, expect, accept, own })
     }
 
     /// Drops what only a file that was named may say; gives a sentence for each.
@@ -172,6 +181,11 @@ impl File {
         }
         check.why = self.expect.iter().filter_map(|own| Some((own.address.clone(), own.why.clone()?))).collect();
         check.thresholds.clone_from(&keys.thresholds);
+        check.judging.own.clone_from(&self.own);
+    }
+
+    pub(super) fn own(self) -> Vec<Own> {
+        self.own
     }
 
     pub(super) fn accept(self) -> Vec<Acceptance> {
@@ -215,8 +229,8 @@ impl Text {
         Error::Config { at: self.at(span), why: why.to_owned() }
     }
 
-    fn known(&self, id: &Spanned<String>) -> Result<String, Error> {
-        cli::check_id(id.get_ref()).map_err(|why| self.error(id.span(), &why))
+    fn known(&self, id: &Spanned<String>, own: &[Own]) -> Result<(), Error> {
+        cli::check_of(id.get_ref(), own).map(drop).map_err(|why| self.error(id.span(), &why))
     }
 
     /// A value that the command line has a reader for.
@@ -242,8 +256,10 @@ impl Text {
         }
     }
 
-    fn accept(&self, own: &Spanned<Accept>, today: Date) -> Result<Acceptance, Error> {
-        let accept = own.get_ref();
+    fn accept(&self, accept: &Spanned<Accept>, own: &[Own], today: Date) -> Result<Acceptance, Error> {
+        let span = accept.span();
+        let accept = accept.get_ref();
+        self.known(&accept.check, own)?;
         let about = match accept.about.as_ref().map(|about| (about.get_ref(), about.span())) {
             None => Vec::new(),
             Some((Value::String(party), _)) => vec![party.clone()],
@@ -266,12 +282,12 @@ impl Text {
             }
         };
         Ok(Acceptance {
-            check: self.known(&accept.check)?,
+            check: accept.check.get_ref().clone(),
             about,
             reason: accept.reason.get_ref().clone(),
             expires: expires.to_string(),
             is_expired: expires < today,
-            at: self.at(own.span()),
+            at: self.at(span),
         })
     }
 }

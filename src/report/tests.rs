@@ -186,7 +186,7 @@ fn recordings() -> Vec<(String, Value)> {
 fn judged(facts: Facts, strict: bool) -> Report {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    judge(facts, &Judging { strict, ..Judging::default() })
+    judge(facts, &Judging { strict, ..Judging::default() }, Vec::new())
 }
 
 fn facts_of(value: Value) -> Option<Facts> {
