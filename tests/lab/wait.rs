@@ -81,7 +81,7 @@ fn wrong_dial_then(lab: &Lab) {
     let step = step(lab);
     assert_eq!(step.code, Some(1), "{}{}", step.stderr, step.github);
     assert!(step.stderr.contains("this does not heal by itself: caddy-dial: "), "{}", step.stderr);
-    assert!(step.github.contains("::error title=caddy-dial"), "{}", step.github);
+    assert!(step.github.contains("::error title=doctor%3A caddy-dial"), "{}", step.github);
     assert!(step.junit.contains("name=\"caddy-dial\"") && step.junit.contains("<failure"), "{}", step.junit);
     assert!(step.took < Duration::from_secs(10), "it took {:?}", step.took);
 }
