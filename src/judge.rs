@@ -7,7 +7,7 @@ use std::{
 
 use caddy_doctor_checks::{
     ALL, explaining,
-    model::{Check, Context, Explains, Facts, Finding, Gap, Path, Paths, Severity, Verdict, docker::EngineSeen},
+    model::{Check, Context, Evidence, Explains, Facts, Finding, Gap, Path, Paths, Severity, Verdict, docker::EngineSeen},
 };
 
 use crate::{
@@ -132,9 +132,13 @@ fn row(own: &Judged, all: &[Judged]) -> CheckReport {
             None => (Status::Pass, None),
         },
     };
+    let mut evidence = verdict.evidence.clone();
+    if verdict.untold > 0 {
+        evidence.push(Evidence::new("more findings", format!("{} like these, not told one by one", verdict.untold)));
+    }
     let summary = match (verdict.findings.as_slice(), &reason) {
         ([first], _) => first.summary.clone(),
-        ([first, rest @ ..], _) => format!("{}; and {} more", first.summary, rest.len()),
+        ([first, rest @ ..], _) => format!("{}; and {} more", first.summary, rest.len() + verdict.untold),
         ([], Some(reason)) => reason.clone(),
         ([], None) => verdict.summary.clone(),
     };
@@ -144,7 +148,7 @@ fn row(own: &Judged, all: &[Judged]) -> CheckReport {
         group: check.group,
         status,
         summary,
-        evidence: verdict.evidence.clone(),
+        evidence,
         findings,
         blocked_by,
         reason,

@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use caddy_doctor_checks::model::{Facts, facts::SCHEMA};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Error;
@@ -11,13 +12,20 @@ use crate::error::Error;
 pub(crate) fn read(path: &Path) -> Result<Facts, Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::ReplayUnreadable { path: path.to_owned(), source })?;
     let not_one = |why: String| Error::NotARecording { path: path.to_owned(), why };
-    let value: Value = serde_json::from_str(&text).map_err(|error| not_one(error.to_string()))?;
-    match value.get("schema").and_then(Value::as_u64) {
+    // The number first, since a newer form need not be one that can be read.
+    let form: Form = serde_json::from_str(&text).map_err(|error| not_one(error.to_string()))?;
+    match form.schema.and_then(|schema| schema.as_u64()) {
         Some(found) if found > u64::from(SCHEMA) => return Err(Error::NewerRecording { path: path.to_owned(), found }),
         Some(_) => {}
         None => return Err(not_one("it has no schema number".to_owned())),
     }
-    serde_json::from_value(value).map_err(|error| not_one(error.to_string()))
+    serde_json::from_str(&text).map_err(|error| not_one(error.to_string()))
+}
+
+/// Of a recording the number of its form.
+#[derive(Deserialize)]
+struct Form {
+    schema: Option<Value>,
 }
 
 /// Writes one.

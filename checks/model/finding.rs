@@ -23,7 +23,7 @@ pub enum Explains {
 }
 
 /// Something observed, for the reader to see with his own eyes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Evidence {
     pub label: String,
     pub value: String,
