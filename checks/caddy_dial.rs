@@ -529,6 +529,13 @@ mod tests {
     }
 
     #[test]
+    fn of_very_many_findings_the_first_are_told() {
+        let dials: Vec<String> = (0..60).map(|n| format!(r#"{{"dial":"http://mitmproxy:{}"}}"#, 8080 + n)).collect();
+        let verdict = judged(&format!(r#""upstreams":[{}]"#, dials.join(",")), None);
+        assert_eq!((verdict.findings.len(), verdict.untold), (50, 10));
+    }
+
+    #[test]
     fn tls_and_h2c_are_not_understood() {
         let tls = format!(r#"{},"transport":{{"protocol":"http","tls":{{}}}}"#, dial("mitmproxy:8080"));
         assert!(only(&judged(&tls, None)).summary.contains("speaks TLS to mitmproxy:8080"));

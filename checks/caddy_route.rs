@@ -148,22 +148,23 @@ impl<'j> Judge<'j> {
             self.config.servers().iter().map(|(name, server)| (name.as_str(), Router::new(name, server))).collect();
         let mut told: BTreeSet<Evidence> = verdict.evidence.iter().cloned().collect();
         // Where matchers tell nothing of Hosts, proxies are asked about one request by the thousand.
-        let mut last: Option<((&str, &str, Option<&str>), Vec<End<'_>>)> = None;
+        let mut last: Option<(Request<'_>, &str, Vec<End<'_>>)> = None;
         for (count, proxy) in self.leading.iter().map(|at| &self.proxies[*at]).enumerate() {
             let Some(router) = routers.get(proxy.server) else { continue };
             if routers.values().map(Router::steps).sum::<u64>() > MOST_STEPS {
                 let rest = self.leading.len() - count;
-                let reason = format!("whether {rest} routes of {} are reached would take too long to find out", self.part.name);
+                let reason =
+                    format!("whether {rest} routes of {} are reached would take too long to find out", self.part.name);
                 verdict.gaps.push(Gap::about(self.parties(), reason));
                 break;
             }
             let hosts = if proxy.hosts.is_empty() { 1 } else { proxy.hosts.len().min(MOST_HOSTS) };
             let mut judged = false;
             for host in (0..hosts).map(|at| proxy.hosts.get(at).map_or(ANY, String::as_str)) {
-                let asked = (proxy.server, host, proxy.sample_path.as_deref());
+                let request = Request { host, path: proxy.sample_path.as_deref(), method: None };
                 let ends = match last.take() {
-                    Some((before, ends)) if before == asked => ends,
-                    _ => router.ends(&Request { host, path: asked.2, method: None }),
+                    Some((before, server, ends)) if before == request && server == proxy.server => ends,
+                    _ => router.ends(&request),
                 };
                 let is_leading = |end: &&End<'_>| leading.contains(end.at.as_str());
                 if let Some(end) = ends.iter().find(is_leading) {
@@ -178,7 +179,7 @@ impl<'j> Judge<'j> {
                     judged = true;
                     verdict.add(self.behind(proxy, host, end));
                 }
-                last = Some((asked, ends));
+                last = Some((request, proxy.server, ends));
             }
         }
     }

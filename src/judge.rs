@@ -7,7 +7,9 @@ use std::{
 
 use caddy_doctor_checks::{
     ALL, explaining,
-    model::{Check, Context, Evidence, Explains, Facts, Finding, Gap, Path, Paths, Severity, Verdict, docker::EngineSeen},
+    model::{
+        Check, Context, Evidence, Explains, Facts, Finding, Gap, Path, Paths, Severity, Verdict, docker::EngineSeen,
+    },
 };
 
 use crate::{

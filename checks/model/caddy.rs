@@ -266,7 +266,7 @@ pub struct Handler {
     pub dynamic_upstreams: Option<Box<DynamicUpstreams>>,
     /// `reverse_proxy`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub transport: Option<Transport>,
+    pub transport: Option<Box<Transport>>,
     /// `reverse_proxy`: `headers.request.set.Host` is what the upstream sees as Host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<Box<HeaderOps>>,
@@ -304,7 +304,7 @@ struct HandlerFields {
     #[serde(default, deserialize_with = "lenient")]
     dynamic_upstreams: Option<Box<DynamicUpstreams>>,
     #[serde(default, deserialize_with = "lenient")]
-    transport: Option<Transport>,
+    transport: Option<Box<Transport>>,
     #[serde(default, deserialize_with = "lenient")]
     headers: Option<Box<HeaderOps>>,
     #[serde(default, deserialize_with = "list")]

@@ -181,10 +181,13 @@ pub(crate) fn hosts_match(patterns: &[String], host: Option<&str>) -> Option<boo
     any(patterns.iter().map(|pattern| host_matches(pattern, host, patterns.len() > LARGE)))
 }
 
-/// The names of which one must be an ASCII Host for any of these sets to match, letter by letter but for the case. `None` when
-/// something else may do it, too.
+/// The patterns of which one must match an ASCII Host for any of these sets to match, where all of them are plain: a name, or
+/// `*.` before one. `None` when something else may decide, too.
 pub(crate) fn plain_hosts(sets: &[MatcherSet]) -> Option<impl Iterator<Item = &str>> {
-    let is_plain = |host: &String| host.is_ascii() && !host.contains(['{', '*']);
+    let is_plain = |host: &String| {
+        let name = host.strip_prefix("*.").unwrap_or(host);
+        name.is_ascii() && !name.contains(['{', '*'])
+    };
     let all = sets.iter().all(|set| set.host.as_ref().is_some_and(|hosts| hosts.iter().all(is_plain)));
     let hosts = sets.iter().filter_map(|set| set.host.as_ref()).flatten().map(String::as_str);
     (all && !sets.is_empty()).then_some(hosts)

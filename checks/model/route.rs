@@ -17,7 +17,7 @@ use crate::model::{
 };
 
 /// A request that is sent to a server.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Request<'r> {
     /// With or without a port.
     pub host: &'r str,
@@ -133,18 +133,17 @@ impl<'c> Router<'c> {
 
     /// The next route of a list, from this index on, that may be for a Host.
     fn next(&self, routes: &'c [Route], from: usize, host: &str) -> Option<usize> {
-        let list = Rc::clone(
-            self.by_host.borrow_mut().entry(routes.as_ptr()).or_insert_with(|| Rc::new(ByHost::of(routes))),
-        );
+        let list =
+            Rc::clone(self.by_host.borrow_mut().entry(routes.as_ptr()).or_insert_with(|| Rc::new(ByHost::of(routes))));
         list.next(from, host)
     }
 }
 
 /// The routes of a list by the Hosts that they are for: a config may hold thousands, each for one of its own.
 struct ByHost<'c> {
-    /// Host in lower case, and index, sorted.
+    /// A plain pattern in lower case, and an index, sorted.
     plain: Vec<(Cow<'c, str>, usize)>,
-    /// Those of which something else than a plain name decides, in order.
+    /// Those of which something else than a plain pattern may decide, in order.
     others: Vec<usize>,
 }
 
@@ -162,11 +161,15 @@ impl<'c> ByHost<'c> {
     }
 
     fn next(&self, from: usize, host: &str) -> Option<usize> {
-        let host = &*matchers::ascii_lower_case(host);
-        let at = self.plain.partition_point(|(own, index)| (&**own, *index) < (host, from));
-        let plain = self.plain.get(at).filter(|(own, _)| *own == host).map(|(_, index)| *index);
+        let host = matchers::ascii_lower_case(host);
+        let below = host.split_once('.').and_then(|(_, name)| self.of_pattern(from, &format!("*.{name}")));
         let other = self.others.get(self.others.partition_point(|index| *index < from)).copied();
-        plain.into_iter().chain(other).min()
+        [self.of_pattern(from, &host), below, other].into_iter().flatten().min()
+    }
+
+    fn of_pattern(&self, from: usize, pattern: &str) -> Option<usize> {
+        let at = self.plain.partition_point(|(own, index)| (&**own, *index) < (pattern, from));
+        self.plain.get(at).filter(|(own, _)| *own == pattern).map(|(_, index)| *index)
     }
 }
 
@@ -258,7 +261,10 @@ impl<'c: 'w, 'w> Walk<'c, 'w> {
     fn next(&self, routes: &'c [Route], from: usize) -> Option<usize> {
         match self.now.host {
             _ if from + 1 >= routes.len() => (from < routes.len()).then_some(from),
-            Some(host) if !self.now.is_blind && host.is_ascii() => self.router.next(routes, from, host),
+            // Words that stand for every other Host may be let in by any pattern.
+            Some(host) if !self.now.is_blind && host.is_ascii() && !host.contains(' ') => {
+                self.router.next(routes, from, host)
+            }
             _ => Some(from),
         }
     }
@@ -530,7 +536,7 @@ pub struct Proxy<'c> {
     pub hosts: Rc<[String]>,
     /// A path that gets by the path matchers around it: `/` when there is none, `/api/x` for `/api/*`. `None` when no
     /// example can be given.
-    pub sample_path: Option<String>,
+    pub sample_path: Option<Rc<str>>,
     /// The path by which the admin API knows it.
     pub at: String,
 }
@@ -659,7 +665,7 @@ impl<'c> Search<'c, '_> {
                     server: self.name,
                     top: self.top,
                     hosts: Rc::clone(&inside.hosts),
-                    sample_path: inside.sample.as_ref().map(|sample| sample.path.to_string()),
+                    sample_path: inside.sample.as_ref().map(|sample| Rc::clone(&sample.path)),
                     at: self.at.clone(),
                 }),
                 "rewrite" => inside.sample = inside.sample.take().and_then(|sample| sample.rewritten(handler)),
@@ -876,6 +882,43 @@ mod tests {
     }
 
     #[test]
+    fn routes_that_are_left_out_are_those_that_do_not_match() {
+        const PATTERNS: &[&str] = &[
+            "a.example.com",
+            "A.Example.com",
+            "*.example.com",
+            "*.*.com",
+            "*",
+            "b",
+            "::1",
+            "{env.X}",
+            "b\u{fc}cher.de",
+        ];
+        // Behind the routes with one pattern those with every pair of them.
+        let pairs = PATTERNS.iter().flat_map(|a| PATTERNS.iter().map(move |b| vec![*a, *b]));
+        let lists: Vec<Vec<&str>> = PATTERNS.iter().map(|own| vec![*own]).chain([Vec::new()]).chain(pairs).collect();
+        let routes: Vec<String> = lists
+            .iter()
+            .map(|hosts| {
+                format!(r#"{{"match":[{{"host":{}}}],"handle":[{{"handler":"vars"}}]}}"#, serde_json::json!(hosts))
+            })
+            .collect();
+        let server = with_routes(&format!("[{}]", routes.join(",")));
+        let router = Router::new("s", &server);
+        for host in ["a.example.com", "x.EXAMPLE.com", "b", "c", "::1", "*.example.com", ""] {
+            let matches = |index: &usize| {
+                let subject = Subject { host: Some(host), path: &PathNow::Any, method: None };
+                matchers::any_set(&server.routes[*index].matches, &subject) != Some(false)
+            };
+            let wanted: Vec<usize> = (0..lists.len()).filter(matches).collect();
+            let next = |after: &usize| router.next(&server.routes, after + 1, host);
+            let found = std::iter::successors(router.next(&server.routes, 0, host), next);
+            assert_eq!(found.filter(matches).collect::<Vec<_>>(), wanted, "{host}");
+        }
+        assert_eq!(router.next(&server.routes, 0, "c"), Some(3), "of the first three none is looked at");
+    }
+
+    #[test]
     fn of_a_group_one_route_is_used() {
         let server = with_routes(&format!(
             r#"[{{"handle":[{{"handler":"subroute","routes":[
@@ -978,7 +1021,7 @@ mod tests {
             .into_iter()
             .map(|own| {
                 let at = own.at.strip_prefix("/config/apps/http/servers/s/").unwrap().to_owned();
-                (at, own.top, own.hosts.to_vec(), own.sample_path)
+                (at, own.top, own.hosts.to_vec(), own.sample_path.as_deref().map(str::to_owned))
             })
             .collect();
         let row = |at: &str, top, hosts: &[&str], path: Option<&str>| {

@@ -41,8 +41,18 @@ fn main() {
         let small = run(&binary, case, case.full / 10);
         let full = run(&binary, case, case.full);
         println!("{} {}", case.full, case.what);
-        println!("  time         {:8.1} ms   {:5.1} times that of a tenth ({:.1} ms)", full.0, full.0 / small.0, small.0);
-        println!("  peak memory  {:8.1} MB   {:5.1} times that of a tenth ({:.1} MB)", full.1, full.1 / small.1, small.1);
+        println!(
+            "  time         {:8.1} ms   {:5.1} times that of a tenth ({:.1} ms)",
+            full.0,
+            full.0 / small.0,
+            small.0
+        );
+        println!(
+            "  peak memory  {:8.1} MB   {:5.1} times that of a tenth ({:.1} MB)",
+            full.1,
+            full.1 / small.1,
+            small.1
+        );
     }
 }
 
@@ -61,7 +71,8 @@ fn run(binary: &str, case: &Case, size: usize) -> (f64, f64) {
     assert_eq!(report.with_status("fail"), [""; 0], "{report}");
     assert!(report.says("caddy-route").starts_with("pass"), "{report}");
 
-    let mut times: Vec<f64> = (0..ROUNDS).map(|_| doctor(Command::new(binary)).run().took.as_secs_f64() * 1e3).collect();
+    let mut times: Vec<f64> =
+        (0..ROUNDS).map(|_| doctor(Command::new(binary)).run().took.as_secs_f64() * 1e3).collect();
     times.sort_by(f64::total_cmp);
     let peak = |_| {
         let mut wrapped = Command::new(env::current_exe().unwrap());
