@@ -15,8 +15,6 @@ mod container_health;
 mod dns_lookup;
 mod docker_engine;
 mod flows_nonzero;
-#[cfg(test)]
-mod growth;
 mod host_docker_internal;
 mod image;
 mod keep_host_header;
