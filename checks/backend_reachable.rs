@@ -1,5 +1,5 @@
 use crate::model::{
-    Action, Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Role, Setup, Verdict,
+    Action, Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Outlook, Paths, Place, Role, Setup, Verdict,
     docker::{Container, Containers},
     facts::Attempt,
     fix::{self, ApiAt},
@@ -73,7 +73,7 @@ fn run(
                 continue;
             }
             Err(missing) => {
-                verdict.gaps.push(Gap::on(hop, missing.to_string()));
+                verdict.gaps.push(Gap::on(hop, missing.to_string()).may_heal(missing.may_heal(true)));
                 continue;
             }
         };
@@ -256,7 +256,9 @@ impl Case<'_> {
 
     /// What shows of a target that cannot be connected to.
     fn unreachable(&self, connection: &ConnectionSeen, summary: String, answer: &str) -> Finding {
-        let mut finding = self.finding(connection, summary).seen("answer", format!("{answer} ({})", self.view.way));
+        // A backend that is slow to start looks like this.
+        let finding = self.finding(connection, summary).may_heal(true);
+        let mut finding = finding.seen("answer", format!("{answer} ({})", self.view.way));
         let options = self.seen.and_then(|seen| seen.options.as_ref().ok());
         if options.is_some_and(|options| options.connection_strategy != "lazy") {
             finding = finding.seen(
@@ -280,6 +282,10 @@ impl Case<'_> {
             let value =
                 at_port.map(|own| own.map(|own| text::join_port(&own.ip.to_string(), own.port)).collect::<Vec<_>>());
             if let Some(at_port) = value {
+                if !at_port.is_empty() {
+                    // It listens already, at another address.
+                    finding.outlook = Outlook::Stays;
+                }
                 let value = if at_port.is_empty() { "nothing".to_owned() } else { at_port.join(", ") };
                 finding = finding.seen("what listens on that port of the host", value);
             }
@@ -295,6 +301,10 @@ impl Case<'_> {
         finding = finding.seen(format!("{to}'s ports"), ports_of(container));
         match self.other_port(container) {
             Some(port) => {
+                // What an image exposes is a hint only; that the port is the host's decides.
+                if container.ports.iter().any(|own| own.host_port == hop.dial.port) || !container.may_be_starting() {
+                    finding.outlook = Outlook::Stays;
+                }
                 let address = text::join_port(&hop.dial.host, port);
                 let title = format!("aim at {address}, the port that {to} has inside");
                 self.with_target(finding, title, |own| Target { port, ..own })
@@ -578,5 +588,33 @@ mod tests {
         seen(&mut dump).options = Err(Missing::failed("", Kind::Unsupported, "mitmdump has no API"));
         let finding = judged(dump).findings.remove(0);
         assert!(!finding.evidence.iter().any(|seen| seen.label == "what shows"), "what was not read is not told");
+    }
+
+    #[test]
+    fn a_slow_backend_may_come_up_and_a_wrong_port_does_not() {
+        let outlook = |ports: &[(u16, Option<u16>)], running_s: Option<u64>| {
+            let mut facts = facts(PLAIN, ConnectionAnswer::Refused, None);
+            let backend = &mut facts.containers.as_mut().unwrap().0[2];
+            backend.detail.as_mut().unwrap().running_s = running_s;
+            let port = |(container_port, host_port)| Port {
+                container_port,
+                protocol: "tcp".into(),
+                host_port,
+                host_ip: String::new(),
+            };
+            backend.ports = ports.iter().copied().map(port).collect();
+            judged(facts).findings.remove(0).outlook
+        };
+        assert_eq!(outlook(&[], Some(3600)), Outlook::MayHeal);
+        assert_eq!(outlook(&[(3000, None)], Some(3600)), Outlook::MayHeal);
+        assert_eq!(outlook(&[(80, Some(3000))], Some(1)), Outlook::Stays, "3000 is the host's");
+        // What an image exposes may be wrong.
+        assert_eq!(outlook(&[(80, None)], Some(1)), Outlook::MayHeal);
+        assert_eq!(outlook(&[(80, None)], Some(3600)), Outlook::Stays);
+
+        let tls = judged(facts("reverse:https://backend:3000", ConnectionAnswer::Accepted, Some(Speaks::NoTls)));
+        assert_eq!(tls.findings[0].outlook, Outlook::Stays);
+        let timed_out = judged(facts(PLAIN, ConnectionAnswer::TimedOut, None));
+        assert_eq!(timed_out.findings[0].outlook, Outlook::MayHeal);
     }
 }

@@ -52,14 +52,16 @@ fn run(setup: &Setup, caddies: &Caddies, containers: Result<&Containers, &Missin
                 };
                 verdict.findings.extend(finding);
             }
-            Err(missing) => match refusal(part, seen, missing) {
-                // Beside one that can be read it may be somebody else's.
-                Some(_) if caddies.0.iter().any(|other| other.config.is_ok()) => {
-                    verdict.gaps.push(Gap::about([&part.name], missing.to_string()));
+            Err(missing) => {
+                let may_heal = part.may_answer_later(containers.ok(), missing);
+                match refusal(part, seen, missing) {
+                    // Beside one that can be read it may be somebody else's.
+                    Some(finding) if !caddies.0.iter().any(|other| other.config.is_ok()) => {
+                        verdict.findings.push(finding.may_heal(may_heal));
+                    }
+                    _ => verdict.gaps.push(Gap::about([&part.name], missing.to_string()).may_heal(may_heal)),
                 }
-                Some(finding) => verdict.findings.push(finding),
-                None => verdict.gaps.push(Gap::about([&part.name], missing.to_string())),
-            },
+            }
         }
     }
     verdict.summary = "Caddy's admin API answers".to_owned();
@@ -199,6 +201,23 @@ fn exposed(name: &str, summary: String, seen: (&str, String), title: String) -> 
 fn refusal(part: &Part, seen: &CaddySeen, missing: &Missing) -> Option<Finding> {
     let name = &part.name;
     match missing.kind()? {
+        // It listens at an address that has a name, and takes that name for the only Host.
+        Kind::Refused | Kind::Unsupported if let Some((address, told)) = refused_as_published(seen) => Some(
+            Finding::fail(
+                [name],
+                format!("{name}'s admin API is published at {address}, and refuses whoever asks for it there"),
+            )
+            .explaining(Explains::AllButHops)
+            .seen(format!("GET http://{address}/"), format!("HTTP 403: {told}"))
+            .seen("inside the container", said(missing))
+            .fix(Fix::new("let it listen on every address, where it takes any Host", Action::Manual).edit(
+                Edit {
+                    file: "Caddyfile".to_owned(),
+                    language: "caddyfile",
+                    text: "{\n\tadmin 0.0.0.0:2019\n}\n".to_owned(),
+                },
+            )),
+        ),
         Kind::Status(403) => Some(
             Finding::fail([name], format!("{name}'s admin API lets nobody in who asks for {}", seen.admin))
                 .explaining(Explains::AllButHops)
@@ -221,6 +240,15 @@ fn refusal(part: &Part, seen: &CaddySeen, missing: &Missing) -> Option<Finding> 
                         }),
                 ),
         ),
+        _ => None,
+    }
+}
+
+/// The published address where somebody answers that this Host is not allowed, and the words of it.
+fn refused_as_published(seen: &CaddySeen) -> Option<(&str, &str)> {
+    let published = seen.published.as_ref()?;
+    match &published.answer {
+        Ok((403, told)) if told.contains("not allowed") => Some((&published.address, told)),
         _ => None,
     }
 }
@@ -251,7 +279,7 @@ fn port_of(address: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Severity, caddy::Admin, example, facts::Known};
+    use crate::model::{Context, Outlook, Severity, caddy::Admin, example, facts::Known, setup::PartKind};
 
     fn judged(change: impl FnOnce(&mut CaddySeen)) -> Verdict {
         let mut facts = example::healthy();
@@ -272,6 +300,22 @@ mod tests {
         let verdict = judged(|_| {});
         assert_eq!((verdict.worst(), verdict.gaps.len()), (None, 0));
         assert!(verdict.evidence[0].value.contains("namespace"), "{:?}", verdict.evidence);
+    }
+
+    #[test]
+    fn one_that_takes_its_own_name_only_refuses_whoever_comes_over_the_published_port() {
+        let told = r#"{"error":"host not allowed: 127.0.0.1:12019"}"#;
+        let verdict = judged(|seen| {
+            seen.config =
+                Err(Missing::failed("GET http://127.0.0.1:2019/config/", Kind::Refused, "Connection refused"));
+            seen.published = published("127.0.0.1", Ok((403, told.into())));
+        });
+        let finding = &verdict.findings[0];
+        assert_eq!(
+            finding.summary,
+            "caddy's admin API is published at 127.0.0.1:12019, and refuses whoever asks for it there"
+        );
+        assert!(finding.fixes[0].edits[0].text.contains("admin 0.0.0.0:2019"));
     }
 
     #[test]
@@ -315,5 +359,37 @@ mod tests {
         assert!(judged(|seen| seen.config = missing(Kind::Refused)).findings[0].summary.contains("is off, or not at"));
         let slow = judged(|seen| seen.config = missing(Kind::TimedOut));
         assert_eq!((slow.worst(), slow.gaps.len()), (None, 1));
+    }
+
+    #[test]
+    fn one_that_refuses_may_still_be_starting_for_a_while() {
+        let heals = |kind: Kind, running_s: u64| {
+            let mut facts = example::healthy();
+            facts.containers.as_mut().unwrap().0[0].detail.as_mut().unwrap().running_s = Some(running_s);
+            facts.caddies.as_mut().unwrap().0[0].config = Err(Missing::failed("GET /config/", kind, "no"));
+            let verdict = (CHECK.run)(&Context::new(facts));
+            verdict.findings.iter().any(|finding| finding.outlook == Outlook::MayHeal)
+                || verdict.gaps.iter().any(|gap| gap.may_heal)
+        };
+        assert!(heals(Kind::Refused, 2) && !heals(Kind::Refused, 3600));
+        assert!(heals(Kind::TimedOut, 3600));
+        assert!(!heals(Kind::Status(403), 2) && !heals(Kind::Garbage, 2));
+        let published = judged(|seen| seen.published = published("127.0.0.1", reset()));
+        assert_eq!(published.findings[0].outlook, Outlook::Stays);
+    }
+
+    #[test]
+    fn a_process_that_listens_elsewhere_has_started() {
+        let heals = |ports: Vec<u16>| {
+            let part = Part {
+                role: Role::Caddy,
+                name: "caddy (pid 7)".into(),
+                place: Place::Host,
+                kind: PartKind::Process { pid: 7, ports },
+                how: "a process on the host",
+            };
+            part.may_answer_later(None, &Missing::failed("GET /config/", Kind::Refused, "no"))
+        };
+        assert!(heals(Vec::new()) && !heals(vec![80]));
     }
 }

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use crate::model::{
     Action, Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Part, Paths, Place, Role, Setup, Verdict,
     caddy::Caddies,
-    docker::Containers,
+    docker::{Container, Containers},
     facts::Attempt,
     fix::ApiAt,
-    mitmproxy::{Mitmproxies, MitmproxySeen},
+    mitmproxy::{Interface, Mitmproxies, MitmproxySeen, Mode},
     names::Meaning,
     path::{Dial, DialProblem, HopKind},
     route::{self, Proxy},
@@ -148,6 +148,7 @@ impl Judge<'_> {
                 };
                 let config_path = format!("{}/upstreams/{index}/dial", proxy.at);
                 let finding = Finding::fail(self.parties(), format!("the dial `{dial}` of {caddy} {words}"))
+                    .certain()
                     .seen("every request", "gets a 502 with an empty body")
                     .seen("for", if proxy.hosts.is_empty() { "every Host".to_owned() } else { proxy.hosts.join(", ") });
                 verdict.add(match self.better() {
@@ -169,9 +170,12 @@ impl Judge<'_> {
                 None => {
                     match tls.and_then(|proxy| self.speaks_tls(hop, proxy)).or_else(|| self.speaks_h2c(hop, dialled)) {
                         Some(finding) => verdict.add(finding),
-                        None => verdict
+                        None if seen.modes().0.iter().any(Mode::takes_requests) => verdict
                             .evidence
                             .push(Evidence::new(hop.id(), format!("mitmproxy listens there, says {}", seen.name))),
+                        None => verdict
+                            .evidence
+                            .push(Evidence::new(hop.id(), "mitmproxy has no mode that takes requests".to_owned())),
                     }
                 }
             }
@@ -211,10 +215,13 @@ impl Judge<'_> {
             Some(containers) => hop.port_inside(containers)?,
             None => hop.dial.port?,
         };
-        let modes = seen.modes().0;
-        if modes.iter().any(|mode| mode.listen_port == port) {
+        let mut modes = seen.modes().0;
+        // Where no mode takes requests no other port would be better: reverse-mode tells.
+        let none_takes_requests = !modes.iter().any(Mode::takes_requests);
+        if none_takes_requests || modes.iter().any(|mode| mode.listen_port == port) {
             return None;
         }
+        modes.retain(Mode::takes_requests);
         let to = &seen.name;
         let listens = text::list(&modes.iter().map(|mode| mode.listen_port.to_string()).collect::<Vec<_>>());
         let container = self.containers.and_then(|all| all.named(to));
@@ -242,6 +249,16 @@ impl Judge<'_> {
             ),
         };
         let finding = Finding::fail(self.parties(), summary).on(hop).seen("ports", what);
+        // A config file may give a mitmproxy that has not answered yet another port than its command line tells; never
+        // that of its web interface, nor one that exists on the host only.
+        let finding = match &seen.options {
+            Err(missing) if published.is_none() && port != seen.command_line.web_port() => {
+                let answers_later = |part: &Part| part.may_answer_later(self.containers, missing);
+                let is_mitmweb = seen.command_line.interface == Interface::Mitmweb;
+                finding.may_heal(is_mitmweb && self.setup.part(to).is_some_and(answers_later))
+            }
+            _ => finding.certain(),
+        };
         // Only the port is wrong: the host stays as it is, where it is not one that leads over a published port.
         let right = match modes.first() {
             Some(mode) if !hop.is_over_host() => Some(text::join_port(&hop.dial.host, mode.listen_port)),
@@ -259,6 +276,22 @@ impl Judge<'_> {
             Place::Host => format!("{} dials {}, and nothing listens there on this machine", hop.from, hop.dial),
         };
         let mut finding = Finding::fail(self.parties(), summary).on(hop).seen("a connection from there", "was refused");
+        // Somebody may come to listen there: a container that shares this place, or one that publishes the port.
+        let others: Vec<&Container> = self.containers.into_iter().flat_map(|all| &all.0).collect();
+        let shares = |own: &&&Container| {
+            own.name != hop.from && self.containers.is_some_and(|all| all.place_of(own) == hop.place)
+        };
+        finding = match &hop.place {
+            Place::Host => finding
+                .may_heal(hop.dial.port.is_some_and(|port| self.containers.is_some_and(|all| all.may_publish(port)))),
+            Place::Container(_)
+                if others.iter().any(|own| shares(&own) && (own.may_come_up() || own.may_be_starting())) =>
+            {
+                finding.may_heal(true)
+            }
+            Place::Container(_) if self.setup.mitmproxies.is_empty() => finding,
+            Place::Container(_) => finding.certain(),
+        };
         if let (Place::Container(_), Some((container, inside)), Some(port)) = (&hop.place, published, hop.dial.port) {
             let value = format!(
                 "the port {inside} of {} is published as {port} on the host, and on the host only",
@@ -272,6 +305,10 @@ impl Judge<'_> {
     fn refused(&self, hop: &Hop, timed_out: bool, dialled: &Dialled<'_>) -> Finding {
         let how = if timed_out { "gives no answer" } else { "refuses the connection" };
         let finding = Finding::fail(self.parties(), format!("{} dials {}, which {how}", hop.from, hop.dial)).on(hop);
+        // A container has no address before it runs, so this one may be that of a mitmproxy.
+        let waits =
+            |part: &Part| self.containers.and_then(|all| all.named(&part.name)).is_some_and(Container::may_come_up);
+        let finding = finding.may_heal(self.setup.mitmproxies.iter().any(waits));
         self.fixed(finding, hop, self.better(), dialled)
     }
 
@@ -288,6 +325,7 @@ impl Judge<'_> {
             ),
         )
         .on(hop)
+        .certain()
         .seen("each request", "ends with `x509: certificate signed by unknown authority` in Caddy's log, and a 502");
         let action = Action::SetCaddy {
             at: self.api(),
@@ -315,6 +353,7 @@ impl Judge<'_> {
                 ),
             )
             .on(hop)
+            .certain()
             .fix(
                 Fix::new(
                     "speak HTTP/1.1 on this hop",
@@ -420,9 +459,10 @@ impl Judge<'_> {
 mod tests {
     use super::*;
     use crate::model::{
-        Context,
+        Context, Facts, Outlook,
         docker::Port,
         example,
+        facts::Kind,
         view::{ConnectionSeen, View},
     };
 
@@ -549,5 +589,78 @@ mod tests {
     fn dials_of_other_sites_are_nobodys_business() {
         let both = r#""upstreams":[{"dial":"mitmproxy:8080"}]},{"handler":"reverse_proxy","upstreams":[{"dial":"http://shop:1"},{"dial":"oldsite"}]"#;
         assert_eq!(judged(both, None).worst(), None);
+    }
+
+    #[test]
+    fn a_wrong_dial_is_certain_whatever_comes_up() {
+        for wrong in ["http://mitmproxy:8080", "mitmproxy", "mitmproxy:18082", "mitmproxy:8081", "mitmproxy:9999"] {
+            assert_eq!(only(&judged(&dial(wrong), None)).outlook, Outlook::Certain, "{wrong}");
+        }
+        let loopback = judged(&dial("localhost:18082"), Some(ConnectionAnswer::Refused));
+        assert_eq!(only(&loopback).outlook, Outlook::Certain);
+        let address = judged(&dial("172.20.0.99:8080"), Some(ConnectionAnswer::Refused));
+        assert_eq!(only(&address).outlook, Outlook::Stays);
+    }
+
+    /// The outlook of a dial in a setup that is changed so.
+    fn outlook(wrong: &str, change: impl FnOnce(&mut Facts)) -> Option<Outlook> {
+        let mut facts = example::healthy();
+        let config = format!(
+            r#"{{"apps":{{"http":{{"servers":{{"srv0":{{"listen":[":80"],"routes":[{{"handle":[{{"handler":"reverse_proxy",
+            "upstreams":[{{"dial":"{wrong}"}}]}}]}}]}}}}}}}}}}"#
+        );
+        facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(&config).unwrap());
+        let view = &mut facts.views.as_mut().unwrap().0[0];
+        let (host, port) = text::host_and_port(wrong).unwrap();
+        let seen = |host: &str, port| {
+            let answer = ConnectionAnswer::Refused;
+            ConnectionSeen { host: host.into(), ip: None, port, answer, speaks: None, took_ms: 1 }
+        };
+        view.connections = vec![seen(host, port.unwrap())];
+        change(&mut facts);
+        (CHECK.run)(&Context::new(facts)).findings.first().map(|finding| finding.outlook)
+    }
+
+    fn not_answering(facts: &mut Facts, running_s: u64) {
+        facts.containers.as_mut().unwrap().0[1].detail.as_mut().unwrap().running_s = Some(running_s);
+        let seen = &mut facts.mitmproxies.as_mut().unwrap().0[0];
+        seen.options = Err(Missing::failed("GET /options", Kind::Refused, "no"));
+        seen.servers = None;
+    }
+
+    #[test]
+    fn a_port_that_a_starting_mitmproxy_may_have_is_not_judged_yet() {
+        // What its command line says is enough: there is no finding.
+        assert_eq!(outlook("mitmproxy:8080", |facts| not_answering(facts, 1)), None);
+        assert_eq!(outlook("mitmproxy:9000", |facts| not_answering(facts, 1)), Some(Outlook::MayHeal));
+        assert_eq!(outlook("mitmproxy:9000", |facts| not_answering(facts, 3600)), Some(Outlook::Stays));
+        assert_eq!(outlook("mitmproxy:8081", |facts| not_answering(facts, 1)), Some(Outlook::Certain));
+    }
+
+    #[test]
+    fn loopback_waits_for_who_shares_the_place() {
+        let shares = |status: &str, running_s: Option<u64>| {
+            outlook("localhost:8080", |facts| {
+                let mut sidecar = example::container("sidecar", "app-net", "172.20.0.9");
+                sidecar.network_mode = "container:caddy".into();
+                sidecar.networks.clear();
+                sidecar.status = status.into();
+                sidecar.detail.as_mut().unwrap().running_s = running_s;
+                facts.containers.as_mut().unwrap().0.push(sidecar);
+            })
+        };
+        assert_eq!(shares("created", None), Some(Outlook::MayHeal));
+        assert_eq!(shares("running", Some(1)), Some(Outlook::MayHeal));
+        assert_eq!(shares("running", Some(3600)), Some(Outlook::Certain));
+    }
+
+    #[test]
+    fn an_address_waits_for_a_mitmproxy_that_has_none_yet() {
+        let created = |facts: &mut Facts| {
+            let mitmproxy = &mut facts.containers.as_mut().unwrap().0[1];
+            mitmproxy.status = "created".into();
+            mitmproxy.networks[0].ip = None;
+        };
+        assert_eq!(outlook("172.20.0.99:8080", created), Some(Outlook::MayHeal));
     }
 }

@@ -175,6 +175,12 @@ impl<'j> Judge<'j> {
                     if told.insert(seen.clone()) {
                         verdict.evidence.push(seen);
                     }
+                    if !judged {
+                        judged = true;
+                        if let Some(spread) = self.spread(proxy.handler, proxy.server, Some(proxy.top)) {
+                            verdict.add(spread);
+                        }
+                    }
                 } else if let Some(end) = ends.first().filter(|_| !judged) {
                     judged = true;
                     verdict.add(self.behind(proxy, host, end));
@@ -182,6 +188,32 @@ impl<'j> Judge<'j> {
                 last = Some((request, proxy.server, ends));
             }
         }
+    }
+
+    /// Several upstreams, of which some are known to be somebody else than mitmproxy.
+    fn spread(&self, handler: &Handler, server: &str, top: Option<usize>) -> Option<Finding> {
+        let dials = dials_of(handler);
+        let hop = |dial: &String| self.dials.get(&Dial::read(dial)?)?.first().map(|(_, hop)| *hop);
+        let leads = |dial: &String| hop(dial).is_some_and(|hop| hop.to_mitmproxy || hop.relevant);
+        let (to_mitmproxy, others): (Vec<&String>, Vec<&String>) = dials.iter().partition(|dial| leads(dial));
+        let other = others.into_iter().find(|dial| hop(dial).is_some_and(|hop| hop.to.is_some()))?;
+        let (route, caddy, all) = (self.name_of(server, top), &self.part.name, text::list(&dials));
+        let finding = match (handler.prefers_the_first(), dials.first().is_some_and(leads)) {
+            (true, true) => return None,
+            (true, false) => Finding::fail(
+                self.parties(),
+                format!(
+                    "{route} of {caddy} takes the first of {all}, so mitmproxy sees a request only when {other} is down"
+                ),
+            ),
+            (false, _) => Finding::warn(
+                self.parties(),
+                format!("{route} of {caddy} spreads requests over {all}, and mitmproxy sees only some of them"),
+            ),
+        };
+        let title =
+            format!("let this route dial {} alone, as long as all traffic is to be seen", text::list(&to_mitmproxy));
+        Some(finding.seen("route", self.describe(server, top)).fix(Fix::new(title, Action::Manual)))
     }
 
     /// A route to mitmproxy that an earlier one answers for.
@@ -237,6 +269,7 @@ impl<'j> Judge<'j> {
                         let value =
                             format!("{} reaches {}{how}", self.name_of(name, end.top), dials_of(handler).join(", "));
                         verdict.evidence.push(Evidence::new(host, value));
+                        verdict.findings.extend(self.spread(handler, name, end.top));
                         return;
                     }
                     // What some route does says more than that none does.
@@ -522,24 +555,37 @@ impl<'j> Judge<'j> {
         format!("{whom}: {does}")
     }
 
-    /// What a proxy leads to: mitmproxy, its web interface, or something else.
+    /// What a proxy leads to: mitmproxy, its web interface, something else, or several of them.
     fn kind_of(&self, proxy: &Proxy<'_>) -> String {
-        let dials = dials_of(proxy.handler).join(", ");
-        let web = |hop: &Hop| {
-            let seen = hop.to.as_ref().and_then(|to| self.mitmproxies?.named(to));
-            hop.to_mitmproxy && seen.is_some_and(|seen| hop.dial.port == Some(seen.command_line.web_port()))
-        };
-        if self.hop(proxy.handler, web).is_some() {
-            let websocket = proxy.sample_path.as_deref().is_some_and(|path| path.starts_with("/updates"));
-            return if websocket {
-                format!("mitmweb's websocket ({dials})")
-            } else {
-                format!("mitmweb's web interface ({dials})")
-            };
+        let mut kinds: Vec<(&str, Vec<String>)> = Vec::new();
+        for dial in dials_of(proxy.handler) {
+            let kind = self.kind_of_dial(&dial, proxy);
+            match kinds.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, dials)) => dials.push(dial),
+                None => kinds.push((kind, vec![dial])),
+            }
         }
-        match self.hop(proxy.handler, |hop| hop.to_mitmproxy).is_some() {
-            true => format!("through mitmproxy ({dials})"),
-            false => format!("direct ({dials})"),
+        let tls = if proxy.handler.tls() { ", over TLS" } else { "" };
+        let words = kinds.iter().map(|(kind, dials)| format!("{kind} ({}{tls})", dials.join(", ")));
+        words.collect::<Vec<_>>().join(" and ")
+    }
+
+    fn kind_of_dial(&self, dial: &str, proxy: &Proxy<'_>) -> &'static str {
+        let hop = Dial::read(dial).and_then(|dial| Some(self.dials.get(&dial)?.first()?.1));
+        let is_web = |hop: &Hop| {
+            let seen = hop.to.as_ref().and_then(|to| self.mitmproxies?.named(to));
+            seen.is_some_and(|seen| hop.dial.port == Some(seen.command_line.web_port()))
+        };
+        match hop {
+            Some(hop) if hop.to_mitmproxy && is_web(hop) => {
+                match proxy.sample_path.as_deref().is_some_and(|path| path.starts_with("/updates")) {
+                    true => "mitmweb's websocket",
+                    false => "mitmweb's web interface",
+                }
+            }
+            Some(hop) if hop.to_mitmproxy => "through mitmproxy",
+            Some(hop) if hop.relevant => "perhaps meant for mitmproxy",
+            _ => "direct",
         }
     }
 
@@ -624,7 +670,7 @@ fn order() -> Edit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, example};
+    use crate::model::{Context, Place, docker::Port, example};
 
     fn judged(routes: &str, hosts: &[&str]) -> Verdict {
         let mut facts = example::healthy();
@@ -712,6 +758,33 @@ mod tests {
     }
 
     #[test]
+    fn upstreams_of_which_some_are_not_mitmproxy_are_told() {
+        let spread = |policy: &str, dials: [&str; 2]| {
+            judged(
+                &format!(
+                    r#"[{{"match":[{{"host":["api.example.com"]}}],"handle":[{{"handler":"reverse_proxy",{policy}
+                    "upstreams":[{{"dial":"{}"}},{{"dial":"{}"}}]}}]}}]"#,
+                    dials[0], dials[1]
+                ),
+                &[],
+            )
+        };
+        let verdict = spread("", ["mitmproxy:8080", "backend:3000"]);
+        assert_eq!(verdict.worst(), Some(crate::model::Severity::Warn));
+        assert_eq!(
+            only(&verdict).summary,
+            "route 0 of caddy spreads requests over mitmproxy:8080 and backend:3000, and mitmproxy sees only some of them"
+        );
+        // One behind mitmproxy that takes over when it is down is how it should be; the other way round nothing is seen.
+        let first = r#""load_balancing":{"selection_policy":{"policy":"first"}},"#;
+        assert_eq!(spread(first, ["mitmproxy:8080", "backend:3000"]).worst(), None);
+        let verdict = spread(first, ["backend:3000", "mitmproxy:8080"]);
+        assert!(only(&verdict).summary.ends_with("mitmproxy sees a request only when backend:3000 is down"));
+        // Who is not known is not accused.
+        assert_eq!(spread("", ["mitmproxy:8080", "elsewhere.example:3000"]).worst(), None);
+    }
+
+    #[test]
     fn two_routes_with_one_id_lose_the_second() {
         let routes = format!("[{},{}]", proxy("api", "mitmproxy:8080"), proxy("api", "backend:3000"));
         let verdict = judged(&routes, &[]);
@@ -732,29 +805,98 @@ mod tests {
         assert!(verdict.evidence[0].value.ends_with("cannot be decided"), "{:?}", verdict.evidence);
     }
 
+    /// What a route does, where mitmproxy publishes 8080 as 8082 and Caddy is in its network or on the host.
+    fn described(route: &serde_json::Value, on_host: bool) -> String {
+        let mut facts = example::healthy();
+        let config =
+            serde_json::json!({"apps": {"http": {"servers": {"srv0": {"listen": [":80"], "routes": [route]}}}}});
+        let seen = &mut facts.caddies.as_mut().unwrap().0[0];
+        seen.config = Ok(CaddyConfig::read(config.to_string().as_bytes()).unwrap());
+        let all = &mut facts.containers.as_mut().unwrap().0;
+        all[1].ports =
+            vec![Port { container_port: 8080, protocol: "tcp".into(), host_port: Some(8082), host_ip: String::new() }];
+        if on_host {
+            seen.place = Place::Host;
+            all[0].network_mode = "host".into();
+            all[0].networks.clear();
+        }
+        let context = Context::new(facts);
+        let (setup, paths) = (context.setup.as_ref().unwrap(), context.paths.as_ref().unwrap());
+        let seen = &context.caddies.as_ref().unwrap().0[0];
+        let config = seen.config.as_ref().unwrap();
+        let mitmproxies = context.mitmproxies.as_ref().ok();
+        let judge = Judge::new(&setup.caddies[0], &seen.admin, config, setup, paths, mitmproxies);
+        judge.describe("srv0", Some(0))
+    }
+
+    /// The routes in what a helper of the client library sends: one, a pair, a list, or calls with one each.
+    fn routes_in(value: &serde_json::Value) -> Vec<&serde_json::Value> {
+        match value {
+            serde_json::Value::Object(own) if own.contains_key("handle") => vec![value],
+            serde_json::Value::Object(own) => own.values().flat_map(routes_in).collect(),
+            serde_json::Value::Array(all) => all.iter().flat_map(routes_in).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// What the helpers of the client library send (recorded from it), each recognised for what it is.
     #[test]
     fn routes_of_the_client_library_are_recognised() {
-        let describe = |route: &str| {
-            let mut facts = example::healthy();
-            let config =
-                format!(r#"{{"apps":{{"http":{{"servers":{{"srv0":{{"listen":[":80"],"routes":[{route}]}}}}}}}}}}"#);
-            facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(&config).unwrap());
-            let context = Context::new(facts);
-            let (setup, paths) = (context.setup.as_ref().unwrap(), context.paths.as_ref().unwrap());
-            let seen = &context.caddies.as_ref().unwrap().0[0];
-            let config = seen.config.as_ref().unwrap();
-            let mitmproxies = context.mitmproxies.as_ref().ok();
-            let judge = Judge::new(&setup.caddies[0], &seen.admin, config, setup, paths, mitmproxies);
-            judge.describe("srv0", Some(0))
-        };
-        assert_eq!(describe(&proxy("api", "backend:3000")), "api.example.com: direct (backend:3000)");
-        assert_eq!(describe(&proxy("api", "mitmproxy:8080")), "api.example.com: through mitmproxy (mitmproxy:8080)");
-        assert_eq!(
-            describe(&proxy("ui", "mitmproxy:8081")),
-            "api.example.com: mitmweb's web interface (mitmproxy:8081)"
-        );
-        let websocket = r#"{"match":[{"path":["/updates"]}],"handle":[{"handler":"reverse_proxy","upstreams":[{"dial":"mitmproxy:8081"}]}]}"#;
-        assert_eq!(describe(websocket), "every Host /updates: mitmweb's websocket (mitmproxy:8081)");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/routes");
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let mut seen: Vec<String> = Vec::new();
+        for file in files {
+            let value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+            let name = file.file_stem().unwrap().to_str().unwrap().trim_start_matches("routes-");
+            for route in routes_in(&value) {
+                let (inside, on_host) = (described(route, false), described(route, true));
+                let on_host = if on_host == inside { String::new() } else { format!("; on the host {on_host}") };
+                seen.push(format!("{name}: {inside}{on_host}"));
+            }
+        }
+        assert_eq!(seen, RECOGNISED, "{seen:#?}");
     }
+
+    /// `helper: what its route does, with Caddy in mitmproxy's network; and where that is something else, on the host`.
+    const RECOGNISED: &[&str] = &[
+        "MitmproxyManager-calls: every Host /es/*: through mitmproxy (mitmproxy:8080)",
+        "MitmproxyManager-calls: every Host /es/*: direct (elasticsearch:9200)",
+        "MitmproxyManager-calls: node.localhost: perhaps meant for mitmproxy (mitmproxy-node:8080)",
+        "buildHealthCheckRoute-dial: api.localhost /asd/healthcheck: direct (backend:3000)",
+        "buildHealthCheckRoute: api.localhost /asd/healthcheck: answered by static_response",
+        "buildHostRoute-full: api.example.com: direct (backend:3000)",
+        "buildHostRoute-https-dial: api.example.com: through mitmproxy (mitmproxy:8080, over TLS)",
+        "buildHostRoute-min: api.example.com: direct (localhost:3000)",
+        "buildIframeProxyRoute-autoid: every Host /panel, /panel/*: perhaps meant for mitmproxy (panel:8080)",
+        "buildIframeProxyRoute-mitmweb: every Host /mitmproxy, /mitmproxy/*: mitmweb's web interface (mitmproxy:8081)",
+        "buildLoadBalancerRoute-mitm-and-direct: api.example.com: perhaps meant for mitmproxy (localhost:8082) and direct (localhost:3000); on the host api.example.com: through mitmproxy (localhost:8082) and direct (localhost:3000)",
+        "buildMitmproxyRoute-default-port: api.example.com: through mitmproxy (mitmproxy:8080)",
+        "buildMitmproxyRoute-host-docker-internal: api.example.com: direct (host.docker.internal:9082)",
+        "buildMitmproxyRoute-https: api.example.com: through mitmproxy (mitmproxy:8443, over TLS)",
+        "buildMitmproxyRoute-ipv4: api.example.com: perhaps meant for mitmproxy (172.17.0.1:8082)",
+        "buildMitmproxyRoute-ipv6: api.example.com: perhaps meant for mitmproxy ([::1]:8082); on the host api.example.com: through mitmproxy ([::1]:8082)",
+        "buildMitmproxyRoute-localhost-8082-priority: api.example.com: perhaps meant for mitmproxy (localhost:8082); on the host api.example.com: through mitmproxy (localhost:8082)",
+        "buildMitmproxyRoute-localhost-8082: api.example.com: perhaps meant for mitmproxy (localhost:8082); on the host api.example.com: through mitmproxy (localhost:8082)",
+        "buildMitmproxyRoutePair-localhost-priority: api.example.com: direct (localhost:3000)",
+        "buildMitmproxyRoutePair-localhost-priority: api.example.com: perhaps meant for mitmproxy (localhost:8082); on the host api.example.com: through mitmproxy (localhost:8082)",
+        "buildMitmproxyRoutePair: api.example.com: direct (backend:3000)",
+        "buildMitmproxyRoutePair: api.example.com: through mitmproxy (mitmproxy:8080)",
+        "buildMitmproxyWebSocketRoute-deprecated: every Host /updates: mitmweb's websocket (mitmproxy:8081)",
+        "buildMitmproxyWebUiRoute-deprecated: every Host /mitmproxy, /mitmproxy/*: mitmweb's web interface (mitmproxy:8081)",
+        "buildPathRoute: asd.localhost /api*: through mitmproxy (mitmproxy:8080)",
+        "buildRedirectRoute: a.localhost: answered by static_response",
+        "buildServiceRoutes-priority: api.localhost /asd/healthcheck: answered by static_response",
+        "buildServiceRoutes-priority: api.localhost: direct (localhost:3000)",
+        "buildServiceRoutes: api.localhost /asd/healthcheck: answered by static_response",
+        "buildServiceRoutes: api.localhost: direct (localhost:3000)",
+        "buildServiceRoutes: asd.localhost /asd/healthcheck: answered by static_response",
+        "buildServiceRoutes: asd.localhost /api*: direct (localhost:3000)",
+        "buildWebSocketProxyRoute-mitmweb-updates: every Host /updates: mitmweb's websocket (mitmproxy:8081)",
+        "createBasicAuthRoute: api.localhost: through mitmproxy (mitmproxy:8080)",
+        "createHealthRoute: every Host /health: answered by static_response",
+        "createLoadBalancerRoute: api.localhost /*: through mitmproxy (mitmproxy:8080) and direct (backend:3000)",
+        "createRewriteRoute: api.localhost /es/*: through mitmproxy (mitmproxy:8080)",
+        "createServiceRoute: api.localhost /*: through mitmproxy (mitmproxy:8080)",
+    ];
 }

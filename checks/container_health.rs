@@ -45,7 +45,10 @@ fn run(setup: &Setup, containers: &Containers, paths: Result<&Paths, &Missing>) 
                 Some(finding) => verdict.findings.push(finding),
                 None => verdict.evidence.push(Evidence::new(&container.name, well(container, detail))),
             },
-            None => verdict.gaps.push(Gap::about([&container.name], not_inspected(container))),
+            None => {
+                let heals = container.not_inspected.as_ref().is_some_and(|missing| missing.may_heal(true));
+                verdict.gaps.push(Gap::about([&container.name], not_inspected(container)).may_heal(heals));
+            }
         }
     }
     verdict.summary = match parts.len() {
@@ -84,7 +87,7 @@ fn judge(containers: &Containers, container: &Container, detail: &Detail) -> Opt
                 .fix(Fix::new(format!("let {name} go on"), Action::Unpause { container: name.clone() })),
         ),
         "created" => Some(created(container, detail)),
-        "removing" => Some(Finding::fail([name], format!("{name} is being removed"))),
+        "removing" => Some(Finding::fail([name], format!("{name} is being removed")).may_heal(true)),
         "restarting" => {
             let mut finding = ended(container, detail);
             finding.summary = format!("{name} starts and ends again and again ({} restarts)", detail.restarts);
@@ -101,7 +104,10 @@ fn start(container: &Container) -> Fix {
 fn created(container: &Container, detail: &Detail) -> Finding {
     let name = &container.name;
     if detail.error.is_empty() {
-        return Finding::fail([name], format!("{name} was created and never started")).fix(start(container));
+        // `up` creates all and starts each when what it depends on is ready.
+        return Finding::fail([name], format!("{name} was created and never started"))
+            .may_heal(container.may_come_up())
+            .fix(start(container));
     }
     let mut finding = Finding::fail([name], format!("{name} could not be started"))
         .seen("the engine said", &detail.error)
@@ -132,10 +138,12 @@ fn ended(container: &Container, detail: &Detail) -> Finding {
     let cause = log.and_then(|lines| lines.iter().find_map(|line| Some((line, cause(line)?))));
     let mut finding = match cause {
         Some((_, cause)) => Finding::fail([name], format!("{name} ended: {}", cause.words)),
+        // It may end again and again until something that it needs is there.
         None => Finding::fail(
             [name],
             format!("{name} does not run: it ended with exit code {}", exit_code(detail.exit_code)),
-        ),
+        )
+        .may_heal(container.may_come_up()),
     };
     finding = finding.seen("exit code", exit_code(detail.exit_code));
     if !detail.error.is_empty() {
@@ -144,7 +152,7 @@ fn ended(container: &Container, detail: &Detail) -> Finding {
     finding = match (&detail.log, cause) {
         (_, Some((line, _))) => finding.seen("log", line),
         // The last line of a program that was stopped says nothing.
-        (Some(Ok(lines)), None) if !lines.is_empty() && was_stopped(detail) => finding,
+        (Some(Ok(lines)), None) if !lines.is_empty() && detail.was_stopped() => finding,
         (Some(Ok(lines)), None) if !lines.is_empty() => finding.seen("log", &lines[lines.len() - 1]),
         (Some(Ok(_)), None) if !detail.tty && matches!(container.program, Some(Program::Mitmproxy(_))) => {
             finding.seen("log", "empty; without a terminal mitmproxy buffers its output and loses it when it is killed")
@@ -156,17 +164,12 @@ fn ended(container: &Container, detail: &Detail) -> Finding {
     match cause.map(|(_, cause)| cause.remedy) {
         Some(Remedy::RunMitmweb) => finding.fix(run_mitmweb(container)),
         Some(Remedy::Text(text)) => finding.fix(Fix::new(text, Action::Manual)),
-        None if was_stopped(detail) => finding.fix(start(container)),
+        None if detail.was_stopped() => finding.fix(start(container)),
         None => finding.fix(Fix::new(
             "read the end of its log",
             Action::Command { command: format!("docker logs --tail 30 {}", shell(name)), apply: Apply::Manual },
         )),
     }
-}
-
-/// Ended from outside, by all that the exit code tells.
-fn was_stopped(detail: &Detail) -> bool {
-    matches!(detail.exit_code, 0 | 137 | 143 | 255)
 }
 
 /// What a line of the log means.
@@ -273,9 +276,11 @@ fn mitmweb_command(line: &CommandLine) -> Option<String> {
 fn unhealthy(container: &Container, detail: &Detail) -> Option<Finding> {
     let name = &container.name;
     let health = detail.health.as_ref()?;
-    if health.status == "starting" && health.failing_streak > 0 {
+    // In the start period an engine does not count what fails.
+    if health.status == "starting" && (health.failing_streak > 0 || health.exit_code != 0) {
         return Some(
             Finding::warn([name], format!("{name} runs, and its health check has not passed yet"))
+                .may_heal(true)
                 .seen("its last probe", last_probe(health.exit_code, &health.output)),
         );
     }
@@ -302,7 +307,10 @@ fn unhealthy(container: &Container, detail: &Detail) -> Option<Finding> {
             format!("{name} works and is called unhealthy: mitmweb answers its health check with 403"),
         )
     } else {
-        Finding::fail([name], format!("{name} runs and fails its own health check")).explaining(Explains::Nothing)
+        // The engine goes on asking: what starts slowly passes later.
+        Finding::fail([name], format!("{name} runs and fails its own health check"))
+            .explaining(Explains::Nothing)
+            .may_heal(true)
     };
     finding = finding.seen("its last probe", last_probe(health.exit_code, output));
     if finding.severity == crate::model::Severity::Warn
@@ -401,7 +409,7 @@ fn exit_code(code: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Facts, Severity, docker::Health, example};
+    use crate::model::{Context, Facts, Outlook, Severity, docker::Health, example};
 
     fn judged(change: impl FnOnce(&mut Container)) -> Verdict {
         let mut facts: Facts = example::facts();
@@ -469,6 +477,19 @@ mod tests {
     }
 
     #[test]
+    fn a_health_check_that_has_not_passed_yet_is_a_warning() {
+        let starting = |exit_code: i64| {
+            judged(|own| {
+                let status = "starting".to_owned();
+                own.detail.as_mut().unwrap().health =
+                    Some(Health { status, exit_code, output: String::new(), failing_streak: 0 });
+            })
+            .worst()
+        };
+        assert_eq!((starting(1), starting(0)), (Some(Severity::Warn), None));
+    }
+
+    #[test]
     fn a_namespace_whose_owner_started_later_is_gone() {
         let stamps = |owner: &str, sidecar: &str| {
             let mut facts = example::facts();
@@ -480,5 +501,50 @@ mod tests {
         };
         assert_eq!(stamps("2026-11-23T20:00:01.5Z", "2026-11-23T20:00:01.49Z"), Some(Severity::Fail));
         assert_eq!(stamps("2026-11-23T20:00:01Z", "2026-11-23T20:00:01.1Z"), None);
+    }
+
+    /// Whether what is said of mitmproxy in this state may heal; `policy` is that of its restarts.
+    fn heals(status: &str, policy: Option<&str>, change: impl FnOnce(&mut Detail)) -> bool {
+        let verdict = judged(|own| {
+            own.status = status.into();
+            let detail = own.detail.as_mut().unwrap();
+            detail.recipe.options = policy.map(|policy| vec!["--restart".into(), policy.into()]).into_iter().collect();
+            change(detail);
+        });
+        verdict.findings[0].outlook == Outlook::MayHeal
+    }
+
+    #[test]
+    fn what_is_starting_or_comes_back_may_heal() {
+        assert!(heals("created", None, |_| {}));
+        assert!(!heals("created", None, |own| own.error = "port is already allocated".into()));
+        assert!(heals("restarting", Some("always"), |own| own.exit_code = 1));
+        assert!(!heals("exited", None, |own| own.exit_code = 1));
+        assert!(heals("exited", Some("unless-stopped"), |own| own.exit_code = 1));
+        assert!(!heals("exited", Some("always"), |own| own.exit_code = 137), "it was stopped from outside");
+        assert!(heals("exited", Some("on-failure:3"), |own| (own.exit_code, own.restarts) = (1, 2)));
+        assert!(!heals("exited", Some("on-failure:3"), |own| (own.exit_code, own.restarts) = (1, 3)));
+        assert!(!heals("paused", None, |_| {}));
+        assert!(!heals("dead", Some("always"), |own| own.exit_code = 1));
+    }
+
+    #[test]
+    fn what_ends_for_a_reason_of_its_own_ends_again() {
+        for line in ["Invalid proxy mode specification: revers", "mitmproxy: error: unrecognized arguments: --x"] {
+            let with = |own: &mut Detail| (own.exit_code, own.log) = (1, Some(Ok(vec![line.into()])));
+            assert!(!heals("restarting", Some("always"), with), "{line}");
+        }
+        assert!(!heals("restarting", Some("always"), |own| own.oom_killed = true));
+    }
+
+    #[test]
+    fn a_health_check_may_pass_later_unless_its_tool_is_missing() {
+        let health = |status: &str, output: &str| {
+            let (status, output) = (status.to_owned(), output.to_owned());
+            move |own: &mut Detail| own.health = Some(Health { status, failing_streak: 1, exit_code: 1, output })
+        };
+        assert!(heals("running", None, health("starting", "Connection refused")));
+        assert!(heals("running", None, health("unhealthy", "Connection refused")));
+        assert!(!heals("running", None, health("unhealthy", "\"curl\": executable file not found in $PATH")));
     }
 }

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use crate::model::{
     Action, Asked, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Role, Setup, Verdict,
     caddy::Caddies,
-    docker::{Attachment, Containers, Networks, is_user_defined},
+    docker::{Attachment, Container, Containers, Networks, is_user_defined},
     facts::Attempt,
     fix::{ApiAt, Edit},
     mitmproxy::{Mitmproxies, Mode},
@@ -213,6 +213,11 @@ impl Cases<'_> {
             let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             finding = finding.seen("names that exist there", known);
         }
+        // The name of a container that inspect knows is answered as soon as that runs.
+        if let Meaning::Container { name, .. } = &hop.meaning {
+            let comes = |own: &Container| own.runs() || own.may_come_up();
+            finding = finding.may_heal(self.containers.named(name).is_some_and(comes));
+        }
         if let Some(published) = self.published(hop) {
             return finding
                 .seen("why", format!("{name} is a name inside a Docker network; the host does not know it"))
@@ -233,8 +238,20 @@ impl Cases<'_> {
                 let dial = text::join_port(meant, port);
                 finding.fix(self.dial_instead(hop, &dial, &format!("dial {dial}: did you mean {meant}?")))
             }
+            (None, _) => finding
+                .may_heal(self.may_be_made_yet(hop))
+                .fix(Fix::new(format!("dial a name that exists {where_}"), Action::Manual)),
             _ => finding.fix(Fix::new(format!("dial a name that exists {where_}"), Action::Manual)),
         }
+    }
+
+    /// Whether the container of a name that nobody has may not be made yet: the backend of a mitmproxy that has just been
+    /// started itself. What Caddy dials is a mitmproxy, and that there is none is told by `setup-found`.
+    fn may_be_made_yet(&self, hop: &Hop) -> bool {
+        let Place::Container(place) = &hop.place else { return false };
+        hop.kind == HopKind::Target
+            && !hop.dial.host.contains('.')
+            && self.containers.named(place).is_some_and(Container::may_be_starting)
     }
 
     /// Every name that the DNS of this place's networks answers.
@@ -352,7 +369,7 @@ fn addresses(ips: &[IpAddr]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Facts, Severity, example};
+    use crate::model::{Context, Facts, Outlook, Severity, example};
 
     fn judged(facts: Facts) -> Verdict {
         (CHECK.run)(&Context::new(facts))
@@ -439,5 +456,41 @@ mod tests {
         let mut facts = example::healthy();
         facts.views.as_mut().unwrap().0[0].names[0].took_ms = 900;
         assert_eq!(judged(facts).worst(), Some(Severity::Warn));
+    }
+
+    /// The outlook of a target's name that nobody knows where mitmproxy is.
+    fn target(name: &str, change: impl FnOnce(&mut Facts)) -> Outlook {
+        let mut facts = example::healthy();
+        facts.mitmproxies.as_mut().unwrap().0[0].options.as_mut().unwrap().mode =
+            vec![format!("reverse:http://{name}:3000")];
+        let seen = &mut facts.views.as_mut().unwrap().0[1].names[0];
+        (seen.name, seen.answer) = (name.into(), NameAnswer::NoSuchName);
+        change(&mut facts);
+        judged(facts).findings.remove(0).outlook
+    }
+
+    #[test]
+    fn a_name_may_come_with_its_container() {
+        let just_started = |facts: &mut Facts| {
+            facts.containers.as_mut().unwrap().0[1].detail.as_mut().unwrap().running_s = Some(1);
+        };
+        let long_ago = |facts: &mut Facts| {
+            facts.containers.as_mut().unwrap().0[1].detail.as_mut().unwrap().running_s = Some(3600);
+        };
+        assert_eq!(target("backend", long_ago), Outlook::MayHeal, "inspect knows it");
+        assert_eq!(target("shop", just_started), Outlook::MayHeal, "it may not be made yet");
+        assert_eq!(target("shop", long_ago), Outlook::Stays);
+        assert_eq!(target("bakend", just_started), Outlook::Stays, "it is misspelt");
+        assert_eq!(target("shop.example.com", just_started), Outlook::Stays, "it is no container's");
+    }
+
+    #[test]
+    fn what_caddy_dials_is_a_mitmproxy_that_is_there() {
+        let mut facts = with_answer(NameAnswer::NoSuchName);
+        let dial = |config: &str| config.replace("mitmproxy:8080", "intercept:8080");
+        let config = serde_json::to_string(facts.caddies.as_ref().unwrap().0[0].config.as_ref().unwrap()).unwrap();
+        facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(&dial(&config)).unwrap());
+        facts.views.as_mut().unwrap().0[0].names[0].name = "intercept".into();
+        assert_eq!(judged(facts).findings[0].outlook, Outlook::Stays);
     }
 }

@@ -115,7 +115,8 @@ fn no_answer(seen: &EngineSeen, missing: &Missing) -> Finding {
     };
     let mut finding =
         Finding::fail([] as [&str; 0], summary).seen("endpoint", format!("{endpoint} ({})", seen.chosen_by));
-    finding = finding.seen("answer", missing.to_string());
+    // That another one answers says nothing about this one, which may be starting.
+    finding = finding.may_heal(missing.may_heal(true)).seen("answer", missing.to_string());
     if missing.kind() == Some(Kind::Denied)
         && let Some(user) = &seen.user
     {
@@ -157,7 +158,7 @@ fn api(version: &str) -> Option<(u32, u32)> {
 mod tests {
     use super::*;
     use crate::model::{
-        Context, Severity,
+        Context, Outlook, Severity,
         docker::{OtherEngine, User},
         example,
     };
@@ -218,5 +219,16 @@ mod tests {
     fn an_api_that_is_too_old_fails() {
         let verdict = judged(|seen| seen.answer.as_mut().unwrap().api = "1.39".into());
         assert_eq!(verdict.worst(), Some(Severity::Fail));
+    }
+
+    #[test]
+    fn an_engine_may_still_be_starting_and_no_right_comes_by_itself() {
+        let outlook = |kind: Kind| judged(|seen| seen.answer = Err(failed(kind))).findings[0].outlook;
+        for kind in [Kind::NotFound, Kind::Refused, Kind::TimedOut] {
+            assert_eq!(outlook(kind), Outlook::MayHeal, "{kind:?}");
+        }
+        for kind in [Kind::Denied, Kind::Unsupported, Kind::Garbage] {
+            assert_eq!(outlook(kind), Outlook::Stays, "{kind:?}");
+        }
     }
 }

@@ -94,9 +94,11 @@ fn run(
                 total += count;
                 verdict.evidence.push(Evidence::new(&part.name, flows(*count)));
             }
-            Err(missing) => verdict
-                .gaps
-                .push(Gap::about([&part.name], format!("the flows of {} could not be counted: {missing}", part.name))),
+            Err(missing) => {
+                let reason = format!("the flows of {} could not be counted: {missing}", part.name);
+                let may_heal = part.may_answer_later(containers.ok(), missing);
+                verdict.gaps.push(Gap::about([&part.name], reason).may_heal(may_heal));
+            }
         }
     }
     if asked == 0 && verdict.gaps.is_empty() {

@@ -7,6 +7,7 @@ use crate::model::{
     fix::{self, Change},
     host::{Host, Listener},
     names::Meaning,
+    path::HopKind,
     text,
     view::{ConnectionAnswer, NameAnswer, View, Views},
 };
@@ -54,7 +55,9 @@ fn run(
         match views.map(|views| views.from(&hop.place)) {
             Ok(Some(view)) => look(&mut verdict, containers, networks, host.ok(), hop, view),
             Ok(None) => verdict.gaps.push(Gap::on(hop, format!("nothing was seen from inside {}", hop.from))),
-            Err(missing) => verdict.gaps.push(Gap::on(hop, missing.to_string())),
+            Err(missing) => {
+                verdict.gaps.push(Gap::on(hop, missing.to_string()).may_heal(missing.may_heal(true)));
+            }
         }
     }
     verdict.summary = "every container that dials the host reaches it".to_owned();
@@ -93,7 +96,7 @@ fn look(
             let who = who.map(|own| format!(", {}", who_listens(own))).unwrap_or_default();
             verdict.evidence.push(Evidence::new(hop.id(), format!("{at}accepts{who} ({})", view.way)));
         }
-        Some(ConnectionAnswer::Refused) => verdict.findings.push(refused(hop, ip, port, listeners, view)),
+        Some(ConnectionAnswer::Refused) => verdict.findings.push(refused(containers, hop, ip, port, listeners, view)),
         Some(ConnectionAnswer::TimedOut) => {
             verdict.findings.push(timed_out(containers, networks, host, hop, ip, port, view));
         }
@@ -149,7 +152,14 @@ fn unknown_name(containers: &Containers, hop: &Hop, view: &View, server: &str) -
     finding
 }
 
-fn refused(hop: &Hop, ip: Option<IpAddr>, port: u16, listeners: Option<&[Listener]>, view: &View) -> Finding {
+fn refused(
+    containers: &Containers,
+    hop: &Hop,
+    ip: Option<IpAddr>,
+    port: u16,
+    listeners: Option<&[Listener]>,
+    view: &View,
+) -> Finding {
     let (from, gateway) = (&hop.from, ip.map_or_else(|| "the host".to_owned(), |ip| ip.to_string()));
     let at_port: Vec<&Listener> = listeners.unwrap_or_default().iter().filter(|own| own.port == port).collect();
     let reachable = |own: &&&Listener| own.ip.is_unspecified() || Some(own.ip) == ip;
@@ -172,8 +182,12 @@ fn refused(hop: &Hop, ip: Option<IpAddr>, port: u16, listeners: Option<&[Listene
             format!("{what} listens on {} only, so {from} cannot reach it at {gateway}:{port}", own.ip)
         }
     };
+    // A service of the host may come up at any time. What Caddy dials is meant to be a mitmproxy: where one is at another
+    // port already, only a container that would publish this one brings it.
+    let may_come = hop.kind == HopKind::Target || hop.to_mitmproxy || containers.may_publish(port);
     let mut finding = Finding::fail([from.clone(), format!("port {port}")], summary)
         .on(hop)
+        .may_heal(at_port.is_empty() && may_come)
         .seen("dial", hop.dial.to_string())
         .seen("answer", format!("{gateway}:{port} refuses the connection ({})", view.way));
     for own in &at_port {
@@ -235,7 +249,9 @@ fn timed_out(
 mod tests {
     use super::*;
     use crate::model::{
-        Context, Facts, example,
+        Context, Facts, Outlook,
+        docker::Port,
+        example,
         view::{ConnectionSeen, NameSeen},
     };
 
@@ -298,5 +314,50 @@ mod tests {
             finding.fixes[0].action.commands(),
             ["iptables -I INPUT -i br-app-net -p tcp --dport 3000 -j ACCEPT"]
         );
+    }
+
+    #[test]
+    fn a_service_of_the_host_may_come_up_and_one_on_loopback_does_not_move() {
+        let outlook =
+            |answer, listener| dialling_the_host(gateway(), Some(answer), listener).findings.remove(0).outlook;
+        assert_eq!(outlook(ConnectionAnswer::Refused, None), Outlook::MayHeal);
+        assert_eq!(outlook(ConnectionAnswer::Refused, Some("127.0.0.1")), Outlook::Stays);
+        assert_eq!(outlook(ConnectionAnswer::Refused, Some("0.0.0.0")), Outlook::Stays, "a firewall");
+        assert_eq!(outlook(ConnectionAnswer::TimedOut, None), Outlook::Stays, "a firewall");
+        let unknown = dialling_the_host(NameAnswer::NoSuchName, None, None).findings.remove(0);
+        assert_eq!(unknown.outlook, Outlook::Stays);
+    }
+
+    #[test]
+    fn a_dial_of_the_host_waits_for_a_container_that_would_publish_it() {
+        let outlook = |status: &str, published: u16| {
+            let mut facts: Facts = example::healthy();
+            let config = r#"{"apps":{"http":{"servers":{"srv0":{"listen":[":80"],"routes":[{"handle":[
+                {"handler":"reverse_proxy","upstreams":[{"dial":"host.docker.internal:8082"}]}]}]}}}}}"#;
+            facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(config).unwrap());
+            let mitmproxy = &mut facts.containers.as_mut().unwrap().0[1];
+            mitmproxy.status = status.into();
+            mitmproxy.ports = vec![Port {
+                container_port: 8080,
+                protocol: "tcp".into(),
+                host_port: Some(published),
+                host_ip: String::new(),
+            }];
+            let name = "host.docker.internal".to_owned();
+            let view = &mut facts.views.as_mut().unwrap().0[0];
+            view.names = vec![NameSeen {
+                name: name.clone(),
+                server: "127.0.0.11".into(),
+                answer: gateway(),
+                disagrees: None,
+                took_ms: 1,
+            }];
+            let answer = ConnectionAnswer::Refused;
+            view.connections =
+                vec![ConnectionSeen { host: name, ip: None, port: 8082, answer, speaks: None, took_ms: 1 }];
+            (CHECK.run)(&Context::new(facts)).findings.pop().map(|finding| finding.outlook)
+        };
+        assert_eq!(outlook("created", 8082), Some(Outlook::MayHeal));
+        assert_eq!(outlook("exited", 8082), Some(Outlook::Stays));
     }
 }

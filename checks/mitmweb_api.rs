@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use crate::model::{
-    Action, Edit, Evidence, Explains, Finding, Fix, Gap, Hop, Missing, Paths, Place, Role, Setup, Verdict,
+    Action, Edit, Evidence, Explains, Finding, Fix, Gap, Hop, Missing, Part, Paths, Place, Role, Setup, Verdict,
     docker::{Container, Containers, Program},
     facts::{Attempt, Kind},
     fix,
@@ -70,7 +70,7 @@ fn run(
         }
         mitmwebs += 1;
         let own = containers.named(&part.name);
-        answers(&mut verdict, seen, own);
+        answers(&mut verdict, part, seen, containers);
         let owner = match &part.place {
             Place::Container(owner) => containers.named(owner),
             Place::Host => None,
@@ -101,7 +101,8 @@ fn run(
 }
 
 /// What it answers in its own place.
-fn answers(verdict: &mut Verdict, seen: &MitmproxySeen, own: Option<&Container>) {
+fn answers(verdict: &mut Verdict, part: &Part, seen: &MitmproxySeen, containers: &Containers) {
+    let own = containers.named(&part.name);
     let name = &seen.name;
     let version = seen.version.as_deref().unwrap_or_default();
     let missing = match &seen.options {
@@ -139,7 +140,8 @@ fn answers(verdict: &mut Verdict, seen: &MitmproxySeen, own: Option<&Container>)
         )),
         _ => {
             let reason = format!("mitmweb of {name} does not answer at {}: {missing}", seen.web);
-            verdict.gaps.push(Gap::about([name], reason));
+            let may_heal = part.may_answer_later(Some(containers), missing);
+            verdict.gaps.push(Gap::about([name], reason).may_heal(may_heal));
         }
     }
 }
@@ -351,7 +353,7 @@ fn is_let_in(host: &str) -> bool {
 mod tests {
     use super::*;
     use crate::model::{
-        Context, Facts, Severity,
+        Context, Facts, Outlook, Severity,
         docker::{Compose, Port},
         example,
     };
@@ -518,5 +520,25 @@ mod tests {
         assert_eq!(routed("10.4.2", "localhost", "").worst(), None);
         let sent = r#""Host":["{http.reverse_proxy.upstream.hostport}"]"#;
         assert!(routed("10.4.2", "localhost", sent).findings[0].summary.contains("the Host mitmproxy,"));
+    }
+
+    #[test]
+    fn no_answer_may_come_later_and_a_password_does_not() {
+        let heals = |kind: Kind, running_s: u64| {
+            let verdict = judged(|facts| {
+                container(facts).detail.as_mut().unwrap().running_s = Some(running_s);
+                seen(facts).options = Err(Missing::failed("GET /options", kind, "no"));
+                seen(facts).version = Some("12.2.3".into());
+            });
+            let findings = verdict.findings.iter().map(|finding| finding.outlook == Outlook::MayHeal);
+            findings.chain(verdict.gaps.iter().map(|gap| gap.may_heal)).collect::<Vec<_>>()
+        };
+        assert_eq!((heals(Kind::Refused, 2), heals(Kind::Refused, 3600)), (vec![true], vec![false]));
+        assert_eq!(heals(Kind::TimedOut, 3600), [true]);
+        for kind in [Kind::NeedsToken, Kind::WrongToken, Kind::Garbage] {
+            assert_eq!(heals(kind, 2), [false], "{kind:?}");
+        }
+        // Who may not look from inside sees no refusal.
+        assert_eq!((heals(Kind::Denied, 2), heals(Kind::Denied, 3600)), (vec![true], vec![false]));
     }
 }

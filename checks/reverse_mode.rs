@@ -4,7 +4,7 @@ use crate::model::{
     docker::{Containers, Program, is_user_defined},
     facts::Attempt,
     fix::{self, Action},
-    mitmproxy::{Mitmproxies, MitmproxySeen, Mode, ModeServer, Target},
+    mitmproxy::{Interface, Mitmproxies, MitmproxySeen, Mode, ModeServer, Target},
     names::Meaning,
     path::{self, Dial, HopKind},
     route::{self, End, EndKind, Request},
@@ -70,7 +70,10 @@ fn run(
                 "in which mode {} is, is not known: no --mode was read from its command line, and {missing}",
                 part.name
             );
-            verdict.gaps.push(Gap::about([&part.name], reason));
+            // The other programs have no API that could tell.
+            let may_heal =
+                seen.command_line.interface == Interface::Mitmweb && part.may_answer_later(Some(containers), missing);
+            verdict.gaps.push(Gap::about([&part.name], reason).may_heal(may_heal));
             continue;
         }
         let paths = paths.unwrap_or(&no_paths);
@@ -145,12 +148,13 @@ impl Case<'_> {
         }
     }
 
-    /// A dial of Caddy that leads to the port of this mode.
+    /// A dial of Caddy that leads to the port of this mode; to any port, when there is none that would take requests.
     fn dialling(&self, mode: &Mode) -> Option<&Hop> {
+        let none_takes_requests = !self.modes.iter().any(Mode::takes_requests);
         self.paths.hops.iter().find(|hop| {
             hop.kind == HopKind::Upstream
                 && hop.to.as_ref() == Some(&self.part.name)
-                && hop.port_inside(self.containers) == Some(mode.listen_port)
+                && (none_takes_requests || hop.port_inside(self.containers) == Some(mode.listen_port))
         })
     }
 
@@ -178,7 +182,9 @@ impl Case<'_> {
         } else {
             Finding::warn([name], summary)
         }
-        .seen("reason", why);
+        .seen("reason", why)
+        // What failed to listen has an exception; without one it has not tried yet.
+        .may_heal(server.last_exception.is_none());
         if let Some(hop) = hop {
             finding = finding.on(hop);
         }
@@ -194,7 +200,7 @@ impl Case<'_> {
     fn no_reverse(&self, at: usize, mode: &Mode, hop: &Hop) -> Finding {
         let name = &self.part.name;
         let kind = mode.spec.split([':', '@']).next().unwrap_or_default();
-        let takes_requests = matches!(kind, "regular" | "upstream");
+        let takes_requests = mode.takes_requests();
         // The Host of the dial itself is mitmproxy.
         let sent = hop.sets_host.as_deref().filter(|host| !host.contains("reverse_proxy.upstream"));
         let finding = match sent {
@@ -212,6 +218,7 @@ impl Case<'_> {
         };
         finding
             .on(hop)
+            .certain()
             .seen("mode", format!("{}, {}", mode.spec, self.how))
             .seen("dial", hop.dial.to_string())
             .fix(self.aim(at, mode, self.only_backend(None)))
@@ -225,12 +232,13 @@ impl Case<'_> {
         };
         if self.comes_back(at) {
             let summary = format!("{name} sends requests back to itself: its target {} is its own port", hop.dial);
-            return Some(seen(Finding::fail([name], summary)).fix(self.aim(at, mode, self.only_backend(None))));
+            let finding = seen(Finding::fail([name], summary)).certain();
+            return Some(finding.fix(self.aim(at, mode, self.only_backend(None))));
         }
         if let Some(route) = self.comes_back_over_caddy(hop, target) {
             let caddy = hop.to.as_deref().unwrap_or_default();
             let summary = format!("{name} sends requests back to {caddy}, which sends them to {name} again");
-            let finding = seen(Finding::fail([name], summary)).seen("route", route);
+            let finding = seen(Finding::fail([name], summary)).certain().seen("route", route);
             return Some(finding.fix(self.aim(at, mode, self.only_backend(None))));
         }
         let alone = |own: &Place| {
@@ -402,7 +410,7 @@ impl Case<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Facts, Severity, docker::Port, example, facts::Kind, mitmproxy::Interface};
+    use crate::model::{Context, Facts, Outlook, Severity, docker::Port, example, facts::Kind};
 
     fn judged(change: impl FnOnce(&mut Facts)) -> Verdict {
         let mut facts = example::healthy();
@@ -464,6 +472,26 @@ mod tests {
         assert_eq!(verdict.findings[0].fixes[0].action, Action::Manual, "two could be it");
         let verdict = judged(|facts| with_modes(facts, &["local"]));
         assert_eq!(summary(&verdict), "mitmproxy is in local mode, which takes no requests from caddy");
+    }
+
+    #[test]
+    fn a_mode_that_takes_no_requests_is_the_cause_whatever_port_is_dialled() {
+        let socks = |facts: &mut Facts| {
+            with_modes(facts, &["socks5"]);
+            // Unless told otherwise it listens on 1080.
+            seen(facts).servers = Some(Ok(vec![ModeServer {
+                full_spec: "socks5".into(),
+                is_running: true,
+                last_exception: None,
+                listen_addrs: vec![("0.0.0.0".into(), 1080)],
+            }]));
+        };
+        let verdict = judged(socks);
+        assert_eq!(summary(&verdict), "mitmproxy is in socks5 mode, which takes no requests from caddy");
+        let mut facts = example::healthy();
+        socks(&mut facts);
+        let dial = crate::find("caddy-dial").unwrap();
+        assert_eq!((dial.run)(&Context::new(facts)).worst(), None, "no other port would be better");
     }
 
     #[test]
@@ -608,5 +636,30 @@ mod tests {
         for mode in ["", "@", ":", "regular@", "é", "wireguard:/x@y:z"] {
             judged(|facts| with_modes(facts, &[mode]));
         }
+    }
+
+    #[test]
+    fn a_server_that_has_not_tried_to_listen_may_still_do_so() {
+        let outlook = |exception: Option<&str>| {
+            let verdict = judged(|facts| {
+                let server = &mut seen(facts).servers.as_mut().unwrap().as_mut().unwrap()[0];
+                (server.is_running, server.last_exception) = (false, exception.map(Into::into));
+            });
+            verdict.findings[0].outlook
+        };
+        assert_eq!(outlook(None), Outlook::MayHeal);
+        assert_eq!(outlook(Some("[Errno 98] address already in use")), Outlook::Stays);
+    }
+
+    #[test]
+    fn a_mode_that_is_wrong_stays_so() {
+        let verdict = judged(|facts| with_modes(facts, &["regular"]));
+        assert_eq!(verdict.findings[0].outlook, Outlook::Certain);
+        let verdict = judged(|facts| with_modes(facts, &["reverse:http://localhost:8080"]));
+        assert_eq!(
+            summary(&verdict),
+            "mitmproxy sends requests back to itself: its target localhost:8080 is its own port"
+        );
+        assert_eq!(verdict.findings[0].outlook, Outlook::Certain);
     }
 }

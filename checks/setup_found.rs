@@ -49,7 +49,7 @@ fn run(setup: &Setup, asked: &Asked, containers: Result<&Containers, &Missing>) 
         if found.is_empty() && wanted.is_none() && !setup.not_looked.is_empty() {
             let why: Vec<String> = setup.not_looked.iter().map(ToString::to_string).collect();
             let reason = format!("no {name} among what could be looked at; {}; name it with {flag}", why.join("; "));
-            verdict.gaps.push(Gap { about: Vec::new(), hop: None, reason });
+            verdict.gaps.push(Gap::about([] as [&str; 0], reason).may_heal(true));
         } else if found.is_empty() {
             verdict.findings.push(missing(name, flag, wanted.as_deref(), setup, asked, containers));
         }
@@ -77,9 +77,11 @@ fn missing(
             Finding::fail([] as [&str; 0], format!("{wanted}, which {flag} names, is not{place}"))
         }
         Some(wanted) => {
-            Finding::fail([] as [&str; 0], format!("there is no container or address `{wanted}` for {flag}"))
+            let summary = format!("there is no container or address `{wanted}` for {flag}");
+            Finding::fail([] as [&str; 0], summary).may_heal(true)
         }
-        None => Finding::fail([] as [&str; 0], format!("there is no {name}{place}")),
+        // `up` may still be pulling its image.
+        None => Finding::fail([] as [&str; 0], format!("there is no {name}{place}")).may_heal(true),
     };
     let all: Vec<&str> = containers.map(|all| all.0.iter().map(|own| own.name.as_str()).collect()).unwrap_or_default();
     match containers {
@@ -107,7 +109,7 @@ fn missing(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Severity, example};
+    use crate::model::{Context, Outlook, Severity, example};
 
     fn judged(context: &Context) -> Verdict {
         (CHECK.run)(context)
@@ -136,5 +138,17 @@ mod tests {
         facts.asked.caddy = Some("cady".into());
         let verdict = judged(&Context::new(facts));
         assert_eq!(verdict.findings[0].fixes[0].title, "did you mean --caddy caddy?");
+    }
+
+    #[test]
+    fn a_part_that_is_not_there_may_come() {
+        let mut facts = example::facts();
+        facts.containers.as_mut().unwrap().0.retain(|container| container.name != "mitmproxy");
+        assert_eq!(judged(&Context::new(facts)).findings[0].outlook, Outlook::MayHeal);
+        let mut facts = example::facts();
+        (facts.asked.caddy, facts.asked.project) = (Some("caddy".into()), Some("shop".into()));
+        let finding = judged(&Context::new(facts)).findings.remove(0);
+        assert_eq!(finding.summary, "caddy, which --caddy names, is not in compose project shop");
+        assert_eq!(finding.outlook, Outlook::Stays);
     }
 }

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use crate::model::{
-    Action, Asked, Edit, Evidence, Finding, Fix, Gap, Missing, Place, Verdict,
+    Action, Asked, Edit, Evidence, Explains, Finding, Fix, Gap, Missing, Place, Verdict,
     docker::{Container, Containers, Networks, Port, is_user_defined},
     facts::Attempt,
     host::Host,
@@ -75,16 +75,19 @@ fn run(
                 continue;
             }
             Err(missing) => {
-                verdict.gaps.push(Gap::about([expected], missing.to_string()));
+                verdict.gaps.push(Gap::about([expected], missing.to_string()).may_heal(missing.may_heal(true)));
                 continue;
             }
         };
-        let wanted = Expected { text: text::join_port(name, port), name, port };
+        let why = asked.why.get(expected).map(String::as_str);
+        let wanted = Expected { text: text::join_port(name, port), name, port, why };
         match view.connection(name, port).map(|seen| (&seen.answer, seen.ip)) {
             Some((ConnectionAnswer::Accepted, ip)) => {
                 connected += 1;
                 let at = ip.filter(|ip| name.parse() != Ok(*ip)).map(|ip| format!(" at {ip}")).unwrap_or_default();
-                verdict.evidence.push(Evidence::new(&wanted.text, format!("accepts a connection{at} ({})", view.way)));
+                let why = why.map(|why| format!("; needed for: {why}")).unwrap_or_default();
+                let seen = format!("accepts a connection{at} ({}){why}", view.way);
+                verdict.evidence.push(Evidence::new(&wanted.text, seen));
             }
             Some((answer, _)) => verdict.findings.push(cases.unreachable(&wanted, view, Some(answer))),
             None => match view.name(name).map(|seen| &seen.answer) {
@@ -104,6 +107,8 @@ fn run(
             },
         }
     }
+    // A request travels whether or not the tests find the parts of the setup.
+    verdict.findings.iter_mut().for_each(|finding| finding.explains = Explains::Nothing);
     verdict.summary = match connected {
         1 => format!("{} accepts a connection from here", asked.expect[0]),
         many => format!("all {many} that are expected accept a connection from here"),
@@ -116,6 +121,8 @@ struct Expected<'e> {
     text: String,
     name: &'e str,
     port: u16,
+    /// What it is needed for, where somebody said so.
+    why: Option<&'e str>,
 }
 
 struct Cases<'c> {
@@ -166,19 +173,31 @@ impl<'c> Cases<'c> {
                     None => self.nobody(wanted, &said),
                 }
             }
-            Meaning::Itself => self.on_loopback(wanted, &said),
+            Meaning::Itself => self.on_loopback(wanted, answer, &said),
             Meaning::Container { name, network } => match self.containers.named(&name) {
                 Some(container) => self.other_port(wanted, container, &network, answer, &said),
                 None => self.nobody(wanted, &said),
             },
             Meaning::Unknown if answer.is_none() => self.no_such_name(wanted),
-            Meaning::TheHost | Meaning::Address(_) | Meaning::Unknown => self.nobody(wanted, &said),
+            Meaning::TheHost | Meaning::Address(_) | Meaning::Unknown => {
+                Self::not_yet(self.nobody(wanted, &said), answer)
+            }
         };
-        finding.seen(&wanted.text, format!("{said} ({})", view.way)).seen("the doctor runs", self.whereabouts())
+        let finding =
+            finding.seen(&wanted.text, format!("{said} ({})", view.way)).seen("the doctor runs", self.whereabouts());
+        match wanted.why {
+            Some(why) => finding.seen("needed for", why),
+            None => finding,
+        }
     }
 
     fn nobody(&self, wanted: &Expected<'_>, said: &str) -> Finding {
         Finding::fail([&wanted.text], format!("{} cannot be reached from here: {said}", wanted.text))
+    }
+
+    /// The same where the address is right: who refuses, or gives no answer, may still be starting.
+    fn not_yet(finding: Finding, answer: Option<&ConnectionAnswer>) -> Finding {
+        finding.may_heal(matches!(answer, Some(ConnectionAnswer::Refused | ConnectionAnswer::TimedOut)))
     }
 
     /// The place that a container is in: its own, or that of the one whose network it shares.
@@ -259,16 +278,14 @@ impl<'c> Cases<'c> {
         )
     }
 
-    fn on_loopback(&self, wanted: &Expected<'_>, said: &str) -> Finding {
+    fn on_loopback(&self, wanted: &Expected<'_>, answer: Option<&ConnectionAnswer>, said: &str) -> Finding {
         let port = wanted.port;
         match &self.here {
-            Place::Host => self.on_this_machine(wanted, said),
+            Place::Host => self.on_this_machine(wanted, answer, said),
             Place::Container(place) => {
                 let Some((container, inside)) = self.containers.publishing(port) else {
-                    return Finding::fail(
-                        [&wanted.text],
-                        format!("{} is {place} itself, where the doctor runs, and {said}", wanted.text),
-                    );
+                    let summary = format!("{} is {place} itself, where the doctor runs, and {said}", wanted.text);
+                    return Self::not_yet(Finding::fail([&wanted.text], summary), answer);
                 };
                 // Inside, its own port counts.
                 let finding = Finding::fail(
@@ -298,7 +315,7 @@ impl<'c> Cases<'c> {
         }
     }
 
-    fn on_this_machine(&self, wanted: &Expected<'_>, said: &str) -> Finding {
+    fn on_this_machine(&self, wanted: &Expected<'_>, answer: Option<&ConnectionAnswer>, said: &str) -> Finding {
         let port = wanted.port;
         if let Some((container, _)) = self.containers.publishing(port) {
             let at = published_as(container, port).map(|own| own.host_ip.clone()).unwrap_or_default();
@@ -309,7 +326,10 @@ impl<'c> Cases<'c> {
                     finding(format!("{} publishes port {port} on {at} only, not on {}", container.name, wanted.name))
                         .fix(Fix::new(format!("use {address}"), Action::Manual))
                 }
-                _ => finding(format!("{} publishes port {port}, and {said} at {}", container.name, wanted.text)),
+                _ => {
+                    let summary = format!("{} publishes port {port}, and {said} at {}", container.name, wanted.text);
+                    Self::not_yet(finding(summary), answer)
+                }
             };
         }
         // One that does not run would have it.
@@ -317,6 +337,7 @@ impl<'c> Cases<'c> {
         if let Some(container) = self.containers.0.iter().find(would) {
             let name = &container.name;
             return Finding::fail([name], format!("{name} would publish port {port}, and is {}", container.status))
+                .may_heal(container.may_come_up())
                 .fix(Fix::new(format!("start {name}"), Action::Start { container: name.clone() }));
         }
         let listeners = self.host.and_then(|host| host.listeners.as_ref().ok());
@@ -355,7 +376,7 @@ impl<'c> Cases<'c> {
                     None => finding("and is not published".to_owned()).fix(publish(container, port)),
                 }
             }
-            _ => Finding::fail([&wanted.text], nothing),
+            _ => Self::not_yet(Finding::fail([&wanted.text], nothing), answer),
         }
     }
 
@@ -371,6 +392,7 @@ impl<'c> Cases<'c> {
         let (name, port) = (&container.name, wanted.port);
         if !container.runs() {
             return Finding::fail([name], format!("{} cannot be reached: {name} is {}", wanted.text, container.status))
+                .may_heal(container.may_come_up())
                 .fix(Fix::new(format!("start {name}"), Action::Start { container: name.clone() }));
         }
         let owner = self.owner(container).unwrap_or(container);
@@ -387,9 +409,13 @@ impl<'c> Cases<'c> {
                 .fix(Fix::new(format!("use {address} in tests that run inside the network"), Action::Manual))
             }
             (Some(ConnectionAnswer::Refused), None) => {
-                Finding::fail([name], format!("nothing in {name} listens on port {port}, on network {network}"))
+                let summary = format!("nothing in {name} listens on port {port}, on network {network}");
+                Self::not_yet(Finding::fail([name], summary), answer)
             }
-            _ => Finding::fail([name], format!("{} cannot be reached on network {network}: {said}", wanted.text)),
+            _ => {
+                let summary = format!("{} cannot be reached on network {network}: {said}", wanted.text);
+                Self::not_yet(Finding::fail([name], summary), answer)
+            }
         }
     }
 
@@ -403,7 +429,8 @@ impl<'c> Cases<'c> {
         });
         match text::nearest(name, known.filter(|known| !own_id(known))) {
             Some(near) => finding.fix(Fix::new(format!("did you mean {near}:{}?", wanted.port), Action::Manual)),
-            None => finding,
+            // Inside a network a name is there as soon as its container is.
+            None => finding.may_heal(matches!(self.here, Place::Container(_))),
         }
     }
 }
@@ -450,7 +477,7 @@ fn publish(container: &Container, port: u16) -> Fix {
 mod tests {
     use super::*;
     use crate::model::{
-        Context, Facts, Severity, example,
+        Context, Facts, Outlook, Severity, example,
         host::Listener,
         view::{ConnectionSeen, NameSeen, Way},
     };
@@ -528,6 +555,7 @@ mod tests {
         assert_eq!(finding.summary, "`mitmproxy` exists only inside network app-net; from here it is 127.0.0.1:18082");
         assert_eq!(finding.fixes[0].title, "use 127.0.0.1:18082 in tests that run on this machine");
         assert_eq!(finding.fixes[1].edits[0].text, "--network app-net");
+        assert_eq!(finding.explains, Explains::Nothing, "the path itself is not broken");
         // With the published port it is the same mistake.
         assert_eq!(unknown("mitmproxy:18082", None).summary, finding.summary);
         let finding = unknown("backend:3000", None);
@@ -634,5 +662,27 @@ mod tests {
         assert_eq!((none.worst(), none.gaps.len()), (None, 1));
         let failed = judged("api.example.com:443", None, Some(NameAnswer::Failed("SERVFAIL".into())), None, |_| {});
         assert_eq!((failed.worst(), failed.gaps.len()), (None, 1));
+    }
+
+    #[test]
+    fn an_address_that_is_right_may_come_up_and_a_wrong_one_does_not() {
+        assert_eq!(refused("127.0.0.1:18082", None).outlook, Outlook::MayHeal);
+        assert_eq!(refused("127.0.0.1:9", None).outlook, Outlook::MayHeal);
+        assert_eq!(refused("mitmproxy:9", Some("mitmproxy")).outlook, Outlook::MayHeal);
+        assert_eq!(refused("127.0.0.1:8080", None).outlook, Outlook::Stays, "the port inside");
+        assert_eq!(unknown("mitmproxy:8080", None).outlook, Outlook::Stays, "a name of a network");
+        assert_eq!(unknown("nobody:8080", None).outlook, Outlook::Stays, "no container's name resolves on the host");
+        assert_eq!(unknown("nobody:8080", Some("tests")).outlook, Outlook::MayHeal, "inside a network it may");
+        assert_eq!(unknown("tets:8080", Some("tests")).outlook, Outlook::Stays, "it is misspelt");
+    }
+
+    #[test]
+    fn who_would_publish_it_may_come_up() {
+        let outlook = |status: &str| {
+            let change = |facts: &mut Facts| facts.containers.as_mut().unwrap().0[1].status = status.into();
+            let verdict = judged("127.0.0.1:18082", None, None, Some(ConnectionAnswer::Refused), change);
+            verdict.findings[0].outlook
+        };
+        assert_eq!((outlook("created"), outlook("exited")), (Outlook::MayHeal, Outlook::Stays));
     }
 }

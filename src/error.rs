@@ -17,9 +17,32 @@ pub(crate) enum Error {
     /// A file that was to be written cannot be.
     #[error("cannot write {}: {source}", path.display())]
     Unwritable { path: PathBuf, source: io::Error },
+    /// What `GITHUB_STEP_SUMMARY` names cannot be written to.
+    #[error("cannot append the summary of the step to {} (GITHUB_STEP_SUMMARY): {source}", path.display())]
+    NoStepSummary { path: PathBuf, source: io::Error },
+    /// A format that `doctor fix` has no form for.
+    #[error("doctor fix writes text or json, not {format}; doctor --format {format} writes the report")]
+    NoPlanInFormat { format: String },
     /// The file named with `--web-password-file` cannot be read.
     #[error("cannot read the password file {}: {source}", path.display())]
     PasswordUnreadable { path: PathBuf, source: io::Error },
+    /// `doctor report` with `--format`.
+    #[error(
+        "doctor report writes Markdown for an issue and has no other --format; -o FORMAT=FILE writes the check in one, too"
+    )]
+    ReportHasOneForm,
+    /// The `doctor.toml` that was named or found cannot be read.
+    #[error("cannot read the settings {}: {source}", path.display())]
+    ConfigUnreadable { path: PathBuf, source: io::Error },
+    /// `doctor init` would write over it.
+    #[error("{} is there already; doctor init --force writes over it", path.display())]
+    ConfigThere { path: PathBuf },
+    /// It says something that is not understood.
+    #[error("{at}: {why}")]
+    Config { at: String, why: String },
+    /// An id that was said is none.
+    #[error("{0}")]
+    NoSuchCheck(String),
     /// `--only` and `--skip` leave nothing.
     #[error("--only and --skip leave no check to make")]
     NothingSelected,

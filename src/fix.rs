@@ -6,7 +6,6 @@ mod apply;
 
 use std::{
     io::{self, IsTerminal, Write},
-    thread,
     time::Duration,
 };
 
@@ -18,13 +17,12 @@ use crate::{
     cli::{Fix, Format},
     error::Error,
     gather::Secrets,
-    judge,
     report::{self, CheckReport, FindingReport, FixReport, Report, RootCause, Status, json, style::Styles, text},
+    wait,
 };
 
-/// How often a second look is taken when something was started, which takes a while until it answers.
-const MOST_LOOKS: u32 = 5;
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+/// For how long it looks again when something was started, which takes a while until it answers.
+const STARTS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What became of one thing of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -107,9 +105,12 @@ enum Consent {
 /// Runs `doctor fix`.
 pub(crate) fn fix(arguments: &Fix) -> Result<u8, Error> {
     let output = &arguments.check.output;
-    let judging = &arguments.check.judging;
+    let mut formats = output.output.iter().filter_map(|target| target.format).chain([output.format]);
+    if let Some(format) = formats.find(|own| matches!(own, Format::Markdown | Format::Github | Format::Junit)) {
+        return Err(Error::NoPlanInFormat { format: format!("{format:?}").to_lowercase() });
+    }
     let facts = crate::facts(&arguments.check)?;
-    let before = judge::judge(facts.clone(), judging);
+    let before = crate::judged(facts.clone(), &arguments.check)?;
     let mut plan = plan(&before, &arguments.ids);
 
     let asks = output.format != Format::Json && io::stdin().is_terminal() && io::stdout().is_terminal();
@@ -177,7 +178,19 @@ fn plan(report: &Report, ids: &[String]) -> Vec<Step> {
             }
         }
     }
+    // What is made anew loses what was done to it before, so that comes first.
+    plan.sort_by_key(|step| !makes_anew(&step.fix.action));
     plan
+}
+
+/// Whether a container may be another one afterwards: made anew by itself, or by compose.
+fn makes_anew(action: &Action) -> bool {
+    match action {
+        Action::Steps(steps) => steps.iter().any(makes_anew),
+        Action::Recreate(_) => true,
+        Action::Command { apply, .. } => *apply == Apply::Disruptive,
+        _ => false,
+    }
 }
 
 fn add(plan: &mut Vec<Step>, check: &CheckReport, finding: &FindingReport) {
@@ -264,12 +277,15 @@ fn apply_all(
     let mut stopped: Option<&str> = None;
     let mut tried = false;
     let mut starts = false;
+    let mut anew: Vec<String> = Vec::new();
     for (at, step) in plan.iter_mut().filter(|step| step.outcome == Outcome::Planned).enumerate() {
         if let Some(why) = stopped {
             step.ends(Outcome::Skipped, why.to_owned());
         } else if consent == Consent::Yes && step.fix.apply == Apply::Disruptive {
             let why = "it is disruptive: run doctor fix at a terminal, or the command itself";
             step.ends(Outcome::Skipped, why.to_owned());
+        } else if let Some(own) = step.about.iter().find(|own| anew.contains(own)) {
+            step.ends(Outcome::Skipped, format!("{own} was made anew just now; run doctor fix once more"));
         } else {
             let answer = if consent == Consent::Ask { ask(step, at + 1, count) } else { Consented::Yes };
             match answer {
@@ -278,6 +294,9 @@ fn apply_all(
                     match runtime.block_on(applier.apply(&step.fix.action, &step.about)) {
                         Ok(note) => {
                             starts |= starts_something(&step.fix.action);
+                            if makes_anew(&step.fix.action) {
+                                anew.extend(step.about.iter().cloned());
+                            }
                             step.ends(Outcome::Applied, note);
                         }
                         Err(why) => {
@@ -305,17 +324,11 @@ fn apply_all(
     if !tried {
         return Ok(None);
     }
-    let look = || Ok(judge::judge(crate::look(&arguments.check)?, &arguments.check.judging));
-    let mut after = look()?;
-    for _ in 1..MOST_LOOKS {
-        let is_settled = !matches!(after.status, Status::Fail | Status::Unknown);
-        if !starts || is_settled {
-            break;
-        }
-        thread::sleep(BETWEEN_LOOKS);
-        after = look()?;
-    }
-    Ok(Some(after))
+    let after = match arguments.check.wait {
+        None if starts => wait::settled(&arguments.check, STARTS_WITHIN, false)?,
+        _ => wait::look(&arguments.check)?,
+    };
+    Ok(Some(crate::judged(after, &arguments.check)?))
 }
 
 /// Whether something is started by it, which needs a while until it answers.
@@ -408,7 +421,10 @@ fn say_plan(said: &mut Said, plan: &[Step], report: &Report, ids: &[String]) {
         .checks
         .iter()
         .filter(|check| check.status == Status::Warn && !ids.iter().any(|id| id == check.id))
-        .filter(|check| check.findings.iter().any(|own| own.fixes.iter().any(|fix| fix.apply != Apply::Manual)))
+        .filter(|check| {
+            let mut fixes = check.findings.iter().filter(|own| own.accepted.is_none()).flat_map(|own| &own.fixes);
+            fixes.any(|fix| fix.apply != Apply::Manual)
+        })
         .map(|check| check.id)
         .collect();
     let nothing = match (plan, report.status) {

@@ -4,6 +4,7 @@ use std::{env, net::IpAddr, time::Duration};
 
 use caddy_doctor_checks::model::{
     FactId, Facts, Hop, Known, Missing, Paths, Place, Role, Setup,
+    background::{Background, Log},
     caddy::Caddies,
     docker::{Containers, EngineSeen, Images, Program},
     facts::{Asked, Kind, SCHEMA},
@@ -19,10 +20,11 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::probe::{
-    caddy,
+    caddy, clock,
     deadline::Deadline,
     docker::{self, Engined},
-    mitmweb, ports, probed, process, redact, routes,
+    log, mitmweb, ports, probed, process, redact, routes, system,
+    telling::Speaker,
     view::{Looker, Wish},
 };
 
@@ -33,6 +35,8 @@ pub(crate) struct Request {
     pub(crate) timeout: Duration,
     /// The facts that the selected checks need.
     pub(crate) needs: Vec<FactId>,
+    /// For an issue report: the options that were given. Logs are then read as well.
+    pub(crate) report: Option<Vec<String>>,
 }
 
 /// What opens doors, and is never recorded.
@@ -64,11 +68,14 @@ pub(crate) async fn gather(request: Request) -> Facts {
 
     let engine = async {
         let (mut seen, engined) = docker::engine(deadline).await;
-        let (containers, networks, info) = match &engined {
+        let (mut containers, networks, info) = match &engined {
             Some(engined) if wants_parts => tokio::join!(engined.containers(), engined.networks(), engined.info()),
             Some(_) => (Err(Missing::NotAsked), Err(Missing::NotAsked), Err(Missing::NotAsked)),
             None => (no_engine(&seen), no_engine(&seen), Err(Missing::NotAsked)),
         };
+        if let (Ok(containers), Ok(info)) = (&mut containers, &info) {
+            clock::age(containers, &info.time);
+        }
         if let Ok(engine) = &mut seen.answer {
             engine.info = Some(info);
         }
@@ -76,12 +83,13 @@ pub(crate) async fn gather(request: Request) -> Facts {
     };
     let ((seen, engined, containers, networks), listeners, processes, routes) = tokio::join!(
         engine,
-        blocking(deadline, ports::listeners),
-        blocking(deadline, process::processes),
-        blocking(deadline, routes::routes)
+        blocking(deadline, "the listeners of this machine", ports::listeners),
+        blocking(deadline, "the processes of this machine", process::processes),
+        blocking(deadline, "the routes of this machine", routes::routes)
     );
     let inside = own_container();
     let here = containers.as_ref().map_or(Place::Host, place_of_doctor);
+    log::detail(|| format!("here is {here}"));
     let is_container =
         containers.as_ref().ok().zip(inside.as_ref()).is_some_and(|(all, id)| all.by_reference(id).is_some());
     let mut facts = Facts {
@@ -98,6 +106,10 @@ pub(crate) async fn gather(request: Request) -> Facts {
         caddies: Err(Missing::NotAsked),
         mitmproxies: Err(Missing::NotAsked),
         views: Err(Missing::NotAsked),
+        background: request.report.map(|options| {
+            let password = request.secrets.web_password.is_some();
+            Background { options, password, logs: Vec::new() }
+        }),
     };
     if wants_parts {
         ask_parts(&mut facts, &here, engined.as_ref(), deadline, &request.secrets).await;
@@ -115,9 +127,9 @@ pub(crate) async fn gather(request: Request) -> Facts {
 /// Runs what would hold up everything else on a thread of its own, under the deadline.
 pub(crate) async fn blocking<T: Send + 'static>(
     deadline: Deadline,
+    asked: &str,
     ask: impl FnOnce() -> Known<T> + Send + 'static,
 ) -> Known<T> {
-    let asked = "looking at this machine";
     let ended = |error: tokio::task::JoinError| Missing::failed(asked, Kind::Garbage, error.to_string());
     deadline.ask(asked, async { tokio::task::spawn_blocking(ask).await.map_err(ended).and_then(|answer| answer) }).await
 }
@@ -169,7 +181,8 @@ fn host(
     let proxies = env::vars().filter(|(name, value)| redact::is_proxy(name) && !value.is_empty());
     let mut proxies: Vec<(String, String)> = proxies.map(|(name, value)| (name, redact::proxy(&value))).collect();
     proxies.sort();
-    Host { os: env::consts::OS.to_owned(), inside, root: is_root(), listeners, processes, routes, proxies }
+    let (os, system) = (env::consts::OS.to_owned(), system::name());
+    Host { os, system, inside, root: is_root(), listeners, processes, routes, proxies }
 }
 
 #[cfg(target_os = "linux")]
@@ -190,9 +203,21 @@ async fn ask_parts(facts: &mut Facts, here: &Place, engined: Option<&Engined>, d
     let found = setup::candidates(&facts.asked, facts.containers.as_ref().ok(), facts.host.as_ref().ok());
     let of = |role: Role| found.iter().filter(move |part| part.role == role).take(MOST_PARTS).collect::<Vec<&Part>>();
     let (caddies, mitmproxies) = (of(Role::Caddy), of(Role::Mitmproxy));
+    for (what, parts) in [("a Caddy", &caddies), ("a mitmproxy", &mitmproxies)] {
+        for part in parts {
+            log::detail(|| format!("{} is {what}; its place is {}", part.name, part.place));
+        }
+    }
     let ask_caddies = join_all(caddies.iter().map(|part| caddy::ask(&looker, part)));
     let ask_mitmproxies = join_all(mitmproxies.iter().map(|part| {
-        mitmweb::ask(&looker, part, mitmweb::command_line(&looker, part, &processes), secrets, facts.asked.probe)
+        mitmweb::ask(
+            &looker,
+            part,
+            mitmweb::command_line(&looker, part, &processes),
+            secrets,
+            facts.asked.probe,
+            facts.background.is_some(),
+        )
     }));
     let parts = found.iter().filter_map(|part| facts.containers.as_ref().ok()?.named(&part.name));
     let ask_images = async {
@@ -212,18 +237,39 @@ async fn look(facts: &mut Facts, here: &Place, engined: Option<&Engined>, deadli
     let Ok(setup) = setup::find(facts) else { return };
     let lacks_part = setup.caddies.is_empty() || setup.mitmproxies.is_empty();
     let paths = path::find(facts, &setup);
+    for path in &paths.paths {
+        log::detail(|| {
+            let hops = path.hops.iter().map(|at| paths.hops[*at].leads_to());
+            let nodes: Vec<String> = ["client".to_owned(), path.caddy.clone()].into_iter().chain(hops).collect();
+            format!("the path of {}, before anything is tried: {}", path.host, nodes.join(" -> "))
+        });
+    }
     let wishes = wishes(facts, here, &paths);
     let ports = ports_of_interest(facts, &setup, &paths);
     let others = async { if lacks_part { docker::other_engines(deadline).await } else { Vec::new() } };
     let listeners = facts.host.as_ref().ok().and_then(|host| host.listeners.as_ref().ok()).cloned();
-    let owners = blocking(deadline, move || {
+    let owners = blocking(deadline, "the processes behind ports of this machine", move || {
         let mut listeners = listeners.unwrap_or_default();
         ports::name_owners(&mut listeners, &ports);
         Ok(listeners)
     });
     let looker = Looker { here, containers: facts.containers.as_ref().ok(), engine: engined, deadline };
     let views = join_all(wishes.into_iter().map(|wish| looker.look(wish)));
-    let (views, others, owners) = tokio::join!(views, others, owners);
+    let logs = async {
+        let (Some(containers), Some(engine), Some(_)) = (looker.containers, engined, &facts.background) else {
+            return Vec::new();
+        };
+        let told = Paths::containers(Some(&paths), &setup, containers).into_iter().take(2 * MOST_PARTS);
+        join_all(told.map(async |own| {
+            let speaker = Speaker::of(setup.part(&own.name).map(|part| part.role), own.program.as_ref());
+            Log { of: own.name.clone(), lines: engine.telling_lines(own, speaker).await }
+        }))
+        .await
+    };
+    let (views, others, owners, logs) = tokio::join!(views, others, owners, logs);
+    if let Some(background) = &mut facts.background {
+        background.logs = logs;
+    }
     facts.views = Ok(Views(views));
     if let (Ok(host), Ok(named)) = (&mut facts.host, owners)
         && host.listeners.is_ok()

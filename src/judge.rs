@@ -8,33 +8,47 @@ use std::{
 use caddy_doctor_checks::{
     ALL, explaining,
     model::{
-        Check, Context, Evidence, Explains, Facts, Finding, Gap, Path, Paths, Severity, Verdict, docker::EngineSeen,
+        Check, Context, Evidence, Explains, Facts, Finding, Gap, Group, Outlook, Path, Paths, Severity, Verdict,
+        docker::EngineSeen,
     },
 };
 
 use crate::{
+    accept,
     cli::Judging,
-    report::{CheckReport, FindingReport, FixReport, Report, RootCause, SetupReport, Status},
+    own,
+    report::{
+        AcceptedReport, CheckReport, FindingReport, FixReport, Report, RootCause, SetupReport, Status, cut, cut::cut,
+    },
 };
 
 /// The selected checks, in the order of the report.
 pub(crate) fn selected(judging: &Judging) -> Vec<&'static Check> {
     let only = |check: &Check| judging.only.is_empty() || judging.only.iter().any(|id| id == check.id);
-    ALL.iter().filter(|check| only(check) && !judging.skip.iter().any(|id| id == check.id)).copied().collect()
+    own::all(&judging.own).filter(|check| only(check) && !judging.skip.iter().any(|id| id == check.id)).collect()
 }
 
-/// Judges.
-pub(crate) fn judge(facts: Facts, judging: &Judging) -> Report {
+/// Judges; `own` are the checks of one's own, which have been run ([`crate::own`]).
+pub(crate) fn judge(facts: Facts, judging: &Judging, mut own: Vec<Judged>) -> Report {
     let checks = selected(judging);
     let elapsed_ms = facts.elapsed_ms;
     let context = Context::new(facts);
-    let judged: Vec<Judged> = checks.iter().map(|check| run(check, &context)).collect();
+    let mut judge = |check: &'static Check| match own.iter().position(|own| own.check.id == check.id) {
+        Some(at) => own.swap_remove(at),
+        None => run(check, &context),
+    };
+    let mut judged: Vec<Judged> = checks.iter().map(|check| judge(check)).collect();
+    let mut notes = Vec::new();
+    if let Some(config) = &judging.config {
+        notes.clone_from(&config.notes);
+        notes.extend(accept::settle(&mut judged, config));
+    }
     let rows: Vec<CheckReport> = judged.iter().map(|own| row(own, &judged)).collect();
 
     let mut root_causes: Vec<RootCause> = rows
         .iter()
         .flat_map(|row| row.findings.iter().map(move |finding| (row, finding)))
-        .filter(|(_, finding)| finding.consequence_of.is_empty())
+        .filter(|(_, finding)| finding.consequence_of.is_empty() && finding.accepted.is_none())
         .map(|(row, finding)| RootCause {
             check: row.id,
             severity: finding.severity,
@@ -46,10 +60,11 @@ pub(crate) fn judge(facts: Facts, judging: &Judging) -> Report {
     root_causes.sort_by_key(|cause| std::cmp::Reverse(cause.severity));
 
     let status = rows.iter().map(|row| row.status).fold(Status::Pass, worse);
+    // What is accepted is told like a warning, and --strict does not count it.
+    let is_warned = rows.iter().any(|row| row.status == Status::Warn && !row.is_accepted());
     let exit_code = match status {
         Status::Fail => 1,
-        Status::Warn if judging.strict => 1,
-        Status::Unknown if judging.strict && rows.iter().any(|row| row.status == Status::Warn) => 1,
+        Status::Warn | Status::Unknown if judging.strict && is_warned => 1,
         Status::Unknown => 3,
         _ => 0,
     };
@@ -58,21 +73,41 @@ pub(crate) fn judge(facts: Facts, judging: &Judging) -> Report {
         doctor: env!("CARGO_PKG_VERSION"),
         status,
         exit_code,
-        partial: checks.len() < ALL.len(),
+        strict: judging.strict,
+        partial: checks.len() < ALL.len() + judging.own.len(),
         elapsed_ms,
+        config: judging.config.as_ref().map(|config| config.path.clone()),
+        accepted: rows.iter().flat_map(|row| &row.findings).filter(|finding| finding.accepted.is_some()).count(),
+        notes,
         setup: setup(&context, &rows),
         root_causes,
         checks: rows,
     }
+    .cut()
 }
 
 /// A check that was run.
-struct Judged {
-    check: &'static Check,
-    verdict: Verdict,
+pub(crate) struct Judged {
+    pub(crate) check: &'static Check,
+    pub(crate) verdict: Verdict,
+    /// Of each finding, whether it is accepted.
+    pub(crate) accepted: Vec<Option<AcceptedReport>>,
     /// Why it broke, when it did.
-    broken: Option<String>,
+    pub(crate) broken: Option<String>,
     duration_ms: u64,
+}
+
+impl Judged {
+    /// What a check said, or why it broke.
+    pub(crate) fn new(check: &'static Check, said: Result<Verdict, String>, start: Instant) -> Self {
+        let (verdict, broken) = match said {
+            Ok(verdict) => (verdict, None),
+            Err(why) => (Verdict::default(), Some(why)),
+        };
+        let accepted = vec![None; verdict.findings.len()];
+        let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Self { check, verdict, accepted, broken, duration_ms }
+    }
 }
 
 fn run(check: &'static Check, context: &Context) -> Judged {
@@ -82,50 +117,78 @@ fn run(check: &'static Check, context: &Context) -> Judged {
     std::panic::set_hook(Box::new(|_| {}));
     let judged = catch_unwind(AssertUnwindSafe(|| (check.run)(context)));
     std::panic::set_hook(hook);
-    let (verdict, broken) = match judged {
-        Ok(verdict) => (verdict, None),
-        Err(panic) => {
-            let words = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            let broken = format!("the check itself broke, which is a bug of the doctor; please report it: {words}");
-            (Verdict::default(), Some(broken))
-        }
-    };
-    Judged { check, verdict, broken, duration_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX) }
+    let said = judged.map_err(|panic| {
+        let words = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        format!("the check itself broke, which is a bug of the doctor; please report it: {words}")
+    });
+    Judged::new(check, said, start)
 }
 
-/// The checks that come before `check` and whose failure touches these parties.
-fn explained_by(check: &Check, judged: &[Judged], about: &[String], hop: Option<&str>) -> Vec<&'static str> {
+/// The failures of checks before `check` that touch these parties: the check, and which of its findings. What is certain
+/// whatever else comes up does not follow from what may heal by itself.
+pub(crate) fn causes<'j>(
+    check: &Check,
+    judged: &'j [Judged],
+    about: &'j [String],
+    hop: Option<&'j str>,
+    outlook: Outlook,
+) -> impl Iterator<Item = (&'j Judged, usize)> {
     let before = explaining(check);
-    judged
-        .iter()
-        .filter(|other| before.contains(&other.check.id))
-        .filter(|other| {
-            let mut failures = other.verdict.findings.iter().filter(|finding| finding.severity == Severity::Fail);
-            failures.any(|failure| failure.touches(about, hop))
-        })
-        .map(|other| other.check.id)
-        .collect()
+    judged.iter().filter(move |other| before.contains(&other.check.id)).flat_map(move |other| {
+        let findings = other.verdict.findings.iter().enumerate();
+        let touching = findings.filter(move |(_, own)| {
+            own.severity == Severity::Fail
+                && own.touches(about, hop)
+                && !(outlook == Outlook::Certain && own.outlook == Outlook::MayHeal)
+        });
+        touching.map(move |(nth, _)| (other, nth))
+    })
+}
+
+/// The checks that they are of.
+fn explained_by(
+    check: &Check,
+    judged: &[Judged],
+    about: &[String],
+    hop: Option<&str>,
+    outlook: Outlook,
+) -> Vec<&'static str> {
+    let mut ids: Vec<&'static str> = causes(check, judged, about, hop, outlook).map(|(own, _)| own.check.id).collect();
+    ids.dedup();
+    ids
 }
 
 fn row(own: &Judged, all: &[Judged]) -> CheckReport {
-    let Judged { check, verdict, broken, duration_ms } = own;
+    let Judged { check, verdict, accepted, broken, duration_ms } = own;
+    let pairs = || verdict.findings.iter().zip(accepted);
     let findings: Vec<FindingReport> =
-        verdict.findings.iter().map(|finding| finding_report(check, finding, all)).collect();
+        pairs().map(|(finding, accepted)| finding_report(check, finding, accepted.clone(), all)).collect();
+    // What is accepted counts when there is nothing else.
+    let mut open_findings: Vec<&Finding> =
+        pairs().filter(|(_, accepted)| accepted.is_none()).map(|(finding, _)| finding).collect();
+    let worst = open_findings.iter().map(|finding| finding.severity).max();
+    if open_findings.is_empty() {
+        open_findings = verdict.findings.iter().collect();
+    }
     let (blocked, open): (Vec<(&Gap, Vec<&'static str>)>, Vec<_>) = verdict
         .gaps
         .iter()
-        .map(|gap| (gap, explained_by(check, all, &gap.about, gap.hop.as_deref())))
+        .map(|gap| (gap, explained_by(check, all, &gap.about, gap.hop.as_deref(), Outlook::Stays)))
         .partition(|(_, by)| !by.is_empty());
     let mut blocked_by: Vec<&'static str> = blocked.iter().flat_map(|(_, by)| by.iter().copied()).collect();
-    blocked_by.sort_by_key(|id| ALL.iter().position(|check| check.id == *id));
+    blocked_by.sort_by_key(|id| all.iter().position(|other| other.check.id == *id));
     blocked_by.dedup();
 
-    let open_reason = broken.clone().or_else(|| open.first().map(|(gap, _)| gap.reason.clone()));
-    let (status, reason) = match (verdict.worst(), &open_reason) {
+    // What is not told one by one was not held against what is accepted either.
+    let untold = (verdict.untold > 0 && worst.is_none())
+        .then(|| format!("whether {} more findings are accepted as well was not looked at", verdict.untold));
+    let open_reason = broken.clone().or_else(|| open.first().map(|(gap, _)| gap.reason.clone())).or(untold);
+    let (status, reason) = match (worst, &open_reason) {
         (Some(Severity::Fail), reason) => (Status::Fail, (*reason).clone()),
         (_, Some(reason)) => (Status::Unknown, Some(reason.clone())),
         (Some(Severity::Warn), None) => (Status::Warn, None),
+        (None, None) if !findings.is_empty() => (Status::Warn, None),
         (None, None) if !blocked.is_empty() => {
             (Status::Skip, Some(format!("blocked by {}", caddy_doctor_checks::model::text::list(&blocked_by))))
         }
@@ -138,7 +201,7 @@ fn row(own: &Judged, all: &[Judged]) -> CheckReport {
     if verdict.untold > 0 {
         evidence.push(Evidence::new("more findings", format!("{} like these, not told one by one", verdict.untold)));
     }
-    let summary = match (verdict.findings.as_slice(), &reason) {
+    let summary = match (open_findings.as_slice(), &reason) {
         ([first], _) => first.summary.clone(),
         ([first, rest @ ..], _) => format!("{}; and {} more", first.summary, rest.len() + verdict.untold),
         ([], Some(reason)) => reason.clone(),
@@ -153,21 +216,28 @@ fn row(own: &Judged, all: &[Judged]) -> CheckReport {
         evidence,
         findings,
         blocked_by,
+        may_be_answered: open.iter().find(|(gap, _)| gap.may_heal).map(|(gap, _)| gap.reason.clone()),
         reason,
         explain: format!("doctor explain {}", check.id),
         duration_ms: *duration_ms,
     }
 }
 
-fn finding_report(check: &Check, finding: &Finding, all: &[Judged]) -> FindingReport {
+fn finding_report(check: &Check, finding: &Finding, accepted: Option<AcceptedReport>, all: &[Judged]) -> FindingReport {
+    let consequence_of = explained_by(check, all, &finding.about, finding.hop.as_deref(), finding.outlook);
     FindingReport {
-        severity: finding.severity,
+        // An accepted failure fails nothing, whoever reads the report.
+        severity: if accepted.is_some() { Severity::Warn } else { finding.severity },
+        accepted,
         about: finding.about.clone(),
         hop: finding.hop.clone(),
         summary: finding.summary.clone(),
         evidence: finding.evidence.clone(),
-        breaks: finding.explains == Explains::Everything,
-        consequence_of: explained_by(check, all, &finding.about, finding.hop.as_deref()),
+        // What is asked by a check of one's own need not be in the way of requests; where it is, it names the hop.
+        breaks: finding.explains == Explains::Everything && check.group != Group::Own,
+        may_heal: finding.outlook == Outlook::MayHeal && consequence_of.is_empty(),
+        certain: finding.outlook == Outlook::Certain,
+        consequence_of,
         fixes: finding
             .fixes
             .iter()
@@ -281,7 +351,7 @@ fn drawn(
     ids: &[Option<String>],
     rows: &[CheckReport],
 ) -> crate::report::PathReport {
-    let failures = || rows.iter().flat_map(|row| &row.findings).filter(|finding| finding.severity == Severity::Fail);
+    let failures = || rows.iter().flat_map(|row| &row.findings).filter(|finding| finding.is_failure());
     let mut report = crate::report::PathReport { host, ..Default::default() };
     for (at, pair) in nodes.windows(2).enumerate() {
         let broken = failures().any(|failure| match (&failure.hop, &ids[at]) {
@@ -289,7 +359,7 @@ fn drawn(
             (Some(_), None) => false,
             (None, _) => failure.breaks && failure.about.first() == Some(&pair[1].0),
         });
-        report.hops.push(format!("{} -> {}", pair[0].1, pair[1].1));
+        report.hops.push(format!("{} -> {}", cut(&pair[0].1, cut::NAME), cut(&pair[1].1, cut::NAME)));
         if broken {
             report.broken.push(at);
         }

@@ -26,9 +26,14 @@ pub(crate) fn read(path: &Path) -> Result<Facts, Error> {
 
 /// Writes one.
 pub(crate) fn write(path: &Path, facts: &Facts) -> Result<(), Error> {
+    crate::write_file(path, text(facts).as_bytes())
+}
+
+/// What a recording holds.
+pub(crate) fn text(facts: &Facts) -> String {
     let mut text = serde_json::to_string_pretty(facts).unwrap_or_default();
     text.push('\n');
-    crate::write_file(path, text.as_bytes())
+    text
 }
 
 /// Recorded from real setups by the lab; the first is the one that is shown without a name.

@@ -1,5 +1,5 @@
-//! The pages in `docs/checks` and the README's table of checks are written from the checks themselves, and the report in
-//! the README by the doctor.
+//! The pages in `docs/checks` and the README's table of checks are written from the checks themselves, the report in
+//! the README by the doctor, and the JSON Schemas of recordings and verdicts from the types that hold them.
 //!
 //! With `DOCTOR_BLESS=1` these tests write them; without it they fail when one of them is stale.
 
@@ -12,8 +12,13 @@ use std::{
 
 use caddy_doctor_checks::{
     ALL,
-    model::{Check, Group},
+    model::{
+        Check, Facts, Group,
+        own::{self, OwnVerdict},
+    },
 };
+use schemars::{JsonSchema, generate::SchemaSettings, transform::RecursiveTransform};
+use serde_json::{Value, json};
 
 const STALE: &str = "run `DOCTOR_BLESS=1 cargo test --test generated`";
 
@@ -60,6 +65,83 @@ fn the_generated_parts_of_the_readme_are_current() {
 }
 
 #[test]
+fn the_schemas_are_current() {
+    for (name, schema) in [("facts", facts_schema()), ("verdict", verdict_schema())] {
+        let path = root().join(format!("docs/{name}.schema.json"));
+        let wanted = format!("{schema:#}\n");
+        if is_bless() {
+            fs::write(path, wanted).unwrap();
+        } else {
+            assert!(path.is_file() && read(&path) == wanted, "docs/{name}.schema.json is stale; {STALE}");
+        }
+    }
+}
+
+#[test]
+fn every_recording_is_what_its_schema_says() {
+    let schema = jsonschema::validator_for(&facts_schema()).unwrap();
+    let folder = root().join("tests/setups");
+    let recordings = files_in(&folder, "json");
+    assert!(recordings.len() > 40, "recordings are missing");
+    for name in recordings {
+        let recording: Value = serde_json::from_str(&read(&folder.join(&name))).unwrap();
+        if let Err(error) = schema.validate(&recording) {
+            panic!("{name}, at {}: {error}", error.instance_path());
+        }
+        for (pointer, wrong) in [
+            ("/schema", json!(2)),
+            ("/elapsed_ms", json!("long")),
+            ("/containers", json!({"Ok": [{"name": "without the rest"}]})),
+            ("/caddies", json!({"Err": {"failed": {"asked": "GET /config/"}}})),
+            ("/views", json!(null)),
+        ] {
+            let mut other = recording.clone();
+            *other.pointer_mut(pointer).unwrap() = wrong;
+            assert!(!schema.is_valid(&other), "{name} is valid with another {pointer}");
+        }
+    }
+}
+
+/// What is valid by the schema is read, and the other way round.
+#[test]
+fn a_verdict_is_what_its_schema_says() {
+    let schema = jsonschema::validator_for(&verdict_schema()).unwrap();
+    let finding = json!({"severity": "fail", "summary": "s"});
+    let with = |key: &str, value: Value| {
+        let mut finding = finding.clone();
+        finding[key] = value;
+        json!({"findings": [finding]})
+    };
+    let edit = json!({"file": "compose.yml", "text": "a: b"});
+    for (verdict, is_one) in [
+        (json!({"summary": "fine"}), true),
+        (json!({"summary": ""}), false),
+        (json!({}), false),
+        (json!(["fine"]), false),
+        (json!({"evidence": []}), false),
+        (json!({"summary": "fine", "evidence": [{"label": "l", "value": "v"}]}), true),
+        (json!({"summary": "fine", "evidence": [{"label": "l"}]}), false),
+        (json!({"not_applicable": "there is no backend"}), true),
+        (json!({"gaps": [{"reason": "r", "about": ["backend"]}]}), true),
+        (json!({"gaps": []}), false),
+        (json!({"gaps": [{"reason": ""}]}), false),
+        (json!({"findings": []}), false),
+        (json!({"summary": "fine", "finding": []}), false),
+        (with("about", json!(["caddy"])), true),
+        (with("hop", json!("caddy -> mitmproxy:8080")), true),
+        (with("severity", json!("error")), false),
+        (with("summary", json!("")), false),
+        (with("sumary", json!("s")), false),
+        (with("fixes", json!([{"title": "t", "commands": ["true"], "edits": [edit]}])), true),
+        (with("fixes", json!([{"title": ""}])), false),
+        (with("fixes", json!([{"title": "t", "apply": "safe"}])), false),
+    ] {
+        assert_eq!(schema.is_valid(&verdict), is_one, "by the schema: {verdict}");
+        assert_eq!(own::read(verdict.to_string().as_bytes()).is_ok(), is_one, "as it is read: {verdict}");
+    }
+}
+
+#[test]
 fn every_file_is_a_registered_check() {
     let mut problems = Vec::new();
     for file in files_in(&root().join("checks"), "rs").iter().filter(|file| *file != "lib.rs") {
@@ -97,6 +179,68 @@ fn every_page_has_its_parts() {
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+fn facts_schema() -> Value {
+    titled(
+        schema::<Facts>(SchemaSettings::draft2020_12().for_serialize()),
+        "A recording of caddy-doctor, schema version 1",
+        "What `doctor --record FILE` writes, and what a check of one's own gets on standard input. A fact is `{\"Ok\": ..}`, or \
+         `{\"Err\": ..}` with the reason that it could not be had. Properties are only ever added; one that has no value is \
+         absent, not null.",
+    )
+}
+
+fn verdict_schema() -> Value {
+    titled(
+        schema::<OwnVerdict>(SchemaSettings::draft2020_12()),
+        "The verdict of a check of one's own",
+        "What the program of a `[[check]]` in `doctor.toml` prints: exactly one document. The status follows from it: the worst \
+         of its findings and gaps, `skip` where it does not apply, else `pass`.",
+    )
+}
+
+fn titled(mut schema: Value, title: &str, description: &str) -> Value {
+    schema["title"] = title.into();
+    schema["description"] = description.into();
+    schema
+}
+
+/// As the type is written, or read: what has no value is absent, and the lines of a comment are one paragraph.
+fn schema<T: JsonSchema>(settings: SchemaSettings) -> Value {
+    let tidy = RecursiveTransform(|schema: &mut schemars::Schema| {
+        let Some(object) = schema.as_object_mut() else { return };
+        if let Some(Value::String(text)) = object.get_mut("description") {
+            let paragraphs: Vec<String> = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect();
+            *text = paragraphs.join("\n\n");
+        }
+        let required: Vec<Value> = object.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+        for (name, property) in object.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+            if !required.contains(&name.as_str().into()) {
+                without_null(property);
+            }
+        }
+    });
+    settings.with_transform(tidy).into_generator().into_root_schema_for::<T>().to_value()
+}
+
+fn without_null(property: &mut Value) {
+    if let Some(Value::Array(types)) = property.get_mut("type") {
+        types.retain(|own| own != "null");
+        if let [one] = types.as_slice() {
+            property["type"] = one.clone();
+        }
+    }
+    if let Some(Value::Array(choices)) = property.get_mut("anyOf") {
+        choices.retain(|own| own["type"] != "null");
+        if let [one] = choices.as_slice() {
+            let one = one.as_object().cloned().unwrap_or_default();
+            if let Some(property) = property.as_object_mut() {
+                property.remove("anyOf");
+                property.extend(one);
+            }
+        }
+    }
 }
 
 /// `docs/checks/<id>.md`.

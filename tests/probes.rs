@@ -659,7 +659,7 @@ fn the_password_lets_in_and_is_in_no_report_and_no_recording() {
         for by_file in [true, false] {
             for format in ["text", "short", "json"] {
                 let record = folder.path("facts.json");
-                let doctor = running.doctor().args(["--format", format, "--record"]).args([&record]);
+                let doctor = running.doctor().args(["-vv", "--format", format, "--record"]).args([&record]);
                 let ran = match by_file {
                     true => doctor.args(["--web-password-file"]).args([&file]),
                     false => doctor.env("DOCTOR_WEB_PASSWORD", PASSWORD),
@@ -849,7 +849,8 @@ fn leaks(doctor: impl Fn() -> Doctor) -> Vec<String> {
     let record = folder.path("facts.json");
     let mut leaks = Vec::new();
     for format in ["text", "short", "json"] {
-        let ran = doctor().args(["--format", format, "--record"]).args([&record]).run();
+        let ran = doctor().args(["-vv", "--format", format, "--record"]).args([&record]).run();
+        assert!(ran.stderr.contains("GET /containers/json, from here: HTTP 200"), "{ran:#?}");
         let recorded = fs::read_to_string(&record).unwrap();
         for text in [ran.stdout, ran.stderr, recorded] {
             leaks.extend(text.lines().filter(|line| line.contains("CANARY")).map(|line| line.trim().to_owned()));

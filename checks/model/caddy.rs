@@ -15,6 +15,7 @@ use crate::model::{
 
 /// Every Caddy that was found, asked for its config.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Caddies(pub Vec<CaddySeen>);
 
 impl Caddies {
@@ -25,6 +26,7 @@ impl Caddies {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CaddySeen {
     /// The container's name, or `caddy (pid 123)`.
     pub name: String,
@@ -44,6 +46,7 @@ pub struct CaddySeen {
 
 /// `GET /config/`: `admin` and `apps.http` only.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CaddyConfig {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub admin: Option<Admin>,
@@ -71,6 +74,7 @@ impl CaddyConfig {
 
 /// The admin API's own settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Admin {
     /// `localhost:2019` when absent, or what `CADDY_ADMIN` says (from 2.6.3).
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
@@ -84,6 +88,7 @@ pub struct Admin {
 
 /// `automatic_https` of a server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AutomaticHttps {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "is_false")]
     pub disable: bool,
@@ -95,12 +100,14 @@ pub struct AutomaticHttps {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Apps {
     #[serde(default, deserialize_with = "object")]
     pub http: Http,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Http {
     /// 80 when absent.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
@@ -113,6 +120,7 @@ pub struct Http {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Server {
     /// Addresses in Caddy's form: `:80`, `127.0.0.1:8080`, `tcp/0.0.0.0:80-81`, `unix//run/caddy.sock`.
     #[serde(default, deserialize_with = "lenient")]
@@ -185,6 +193,7 @@ fn qualifies_for_certificate(host: &str) -> bool {
 
 /// A route: it applies when one of its matcher sets does (none: always), and then runs its handlers in order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Route {
     #[serde(default, rename = "@id", deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
@@ -201,6 +210,7 @@ pub struct Route {
 
 /// `errors` of a server or of a `subroute`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ErrorRoutes {
     #[serde(default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
@@ -208,6 +218,7 @@ pub struct ErrorRoutes {
 
 /// Matchers that must all hold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MatcherSet {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<Vec<String>>,
@@ -249,6 +260,7 @@ impl<'de> Deserialize<'de> for MatcherSet {
 /// A handler; `handler` names it, and the fields of the handlers that matter here are read where they stand. What few
 /// handlers have is boxed: a config may hold thousands of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(from = "HandlerFields")]
 pub struct Handler {
     pub handler: String,
@@ -264,6 +276,9 @@ pub struct Handler {
     /// `reverse_proxy`: the upstreams are looked up per request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dynamic_upstreams: Option<Box<DynamicUpstreams>>,
+    /// `reverse_proxy`: how one of several upstreams is chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_balancing: Option<Box<LoadBalancing>>,
     /// `reverse_proxy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transport: Option<Box<Transport>>,
@@ -292,6 +307,7 @@ pub struct Handler {
 
 /// A handler as it stands in JSON.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct HandlerFields {
     #[serde(default, deserialize_with = "lenient")]
     handler: String,
@@ -303,6 +319,8 @@ struct HandlerFields {
     upstreams: Vec<Upstream>,
     #[serde(default, deserialize_with = "lenient")]
     dynamic_upstreams: Option<Box<DynamicUpstreams>>,
+    #[serde(default, deserialize_with = "lenient")]
+    load_balancing: Option<Box<LoadBalancing>>,
     #[serde(default, deserialize_with = "lenient")]
     transport: Option<Box<Transport>>,
     #[serde(default, deserialize_with = "lenient")]
@@ -352,6 +370,7 @@ impl From<HandlerFields> for Handler {
             errors: fields.errors,
             upstreams: fields.upstreams,
             dynamic_upstreams: fields.dynamic_upstreams,
+            load_balancing: fields.load_balancing,
             transport: fields.transport,
             headers: fields.headers,
             handle_response: fields.handle_response,
@@ -368,6 +387,13 @@ impl Handler {
     #[must_use]
     pub fn tls(&self) -> bool {
         self.transport.as_ref().is_some_and(|transport| transport.tls)
+    }
+
+    /// Whether it takes the first upstream that is available, always.
+    #[must_use]
+    pub fn prefers_the_first(&self) -> bool {
+        let policy = self.load_balancing.as_ref().and_then(|own| own.selection_policy.as_ref());
+        policy.is_some_and(|own| own.policy == "first")
     }
 
     /// The Host that the upstream gets, where the route changes it.
@@ -395,8 +421,25 @@ impl Handler {
     }
 }
 
+/// How a `reverse_proxy` chooses among its upstreams.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct LoadBalancing {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection_policy: Option<SelectionPolicy>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SelectionPolicy {
+    /// `first`, `round_robin`, ...; random when absent.
+    #[serde(default)]
+    pub policy: String,
+}
+
 /// What a `rewrite` handler changes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Rewrite {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<Box<str>>,
@@ -426,6 +469,7 @@ impl Rewrite {
 
 /// One of `handle_response`: its routes answer in place of the upstream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ResponseRoutes {
     #[serde(default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
@@ -435,6 +479,7 @@ pub struct ResponseRoutes {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Upstream {
     #[serde(default, deserialize_with = "lenient")]
     pub dial: String,
@@ -444,6 +489,7 @@ pub struct Upstream {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DynamicUpstreams {
     /// `a`, `srv` or `multi`.
     #[serde(default, deserialize_with = "lenient")]
@@ -459,6 +505,7 @@ pub struct DynamicUpstreams {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Transport {
     /// Whether there is a `tls` object.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -500,6 +547,7 @@ impl<'de> Deserialize<'de> for Transport {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HeaderOps {
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestOps>,
@@ -507,6 +555,7 @@ pub struct HeaderOps {
 
 /// Of the headers that are set, only Host is kept: others may carry credentials.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RequestOps {
     #[serde(default, deserialize_with = "host_only", skip_serializing_if = "BTreeMap::is_empty")]
     pub set: BTreeMap<String, Vec<String>>,

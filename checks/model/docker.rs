@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Known, Missing, Place};
+use crate::model::{Known, Missing, Place, facts::Kind};
 
 /// The engine that was meant, why it is that one, and what it answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EngineSeen {
     /// `unix:///var/run/docker.sock`, `tcp://127.0.0.1:2375`, `npipe:////./pipe/docker_engine`.
     pub endpoint: String,
@@ -30,6 +31,7 @@ pub struct EngineSeen {
 
 /// An engine that answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Engine {
     /// `docker` or `podman`.
     pub name: String,
@@ -44,11 +46,15 @@ pub struct Engine {
 
 /// What `/info` says, as far as checks use it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EngineInfo {
     /// In the kernel's words: `x86_64`, `aarch64`.
     pub architecture: String,
     /// `Debian GNU/Linux 12`, `Docker Desktop`.
     pub operating_system: String,
+    /// What its clock said: `2026-11-23T20:30:00.123456789Z`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub time: String,
     /// The engine's own proxies, without user info; containers do not get them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proxies: Vec<(String, String)>,
@@ -56,6 +62,7 @@ pub struct EngineInfo {
 
 /// The images of the parts of the setup.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Images(pub Vec<ImageSeen>);
 
 impl Images {
@@ -68,6 +75,7 @@ impl Images {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ImageSeen {
     /// `sha256:...`
     pub id: String,
@@ -76,6 +84,7 @@ pub struct ImageSeen {
 
 /// `GET /images/ID/json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Image {
     /// In Go's words: `amd64`, `arm64`.
     pub architecture: String,
@@ -87,6 +96,7 @@ pub struct Image {
 
 /// What a container uses now, from `/containers/ID/stats`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Usage {
     /// In bytes, without the page cache that the kernel can take back, as `docker stats` counts.
     pub memory: u64,
@@ -104,6 +114,7 @@ pub struct Usage {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OtherEngine {
     pub endpoint: String,
     /// As its `/_ping` says: `docker 28.1.1`.
@@ -114,6 +125,7 @@ pub struct OtherEngine {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct User {
     pub name: String,
     pub groups: Vec<String>,
@@ -121,6 +133,7 @@ pub struct User {
 
 /// Every container of the engine, stopped ones too.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Containers(pub Vec<Container>);
 
 impl Containers {
@@ -171,8 +184,18 @@ impl Containers {
     }
 }
 
+impl Containers {
+    /// Whether a container that does not run now may come up and publish a port of the host.
+    #[must_use]
+    pub fn may_publish(&self, host_port: u16) -> bool {
+        let has = |own: &Container| own.ports.iter().any(|port| port.host_port == Some(host_port));
+        self.0.iter().any(|own| own.may_come_up() && has(own))
+    }
+}
+
 /// One container. What `/containers/json` says; `detail` is there when it was inspected as well.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Container {
     pub id: String,
     /// Without the leading slash.
@@ -202,10 +225,55 @@ pub struct Container {
     pub detail: Option<Box<Detail>>,
 }
 
+/// For how long a container counts as one that may still be starting, in seconds.
+const STARTING_S: u64 = 30;
+
 impl Container {
     #[must_use]
     pub fn runs(&self) -> bool {
         self.status == "running"
+    }
+
+    /// Whether it may be running later without anybody's doing: `up` has created it and not started it yet, or a restart
+    /// policy brings back what ended by itself. What was stopped from outside stays so.
+    #[must_use]
+    pub fn may_come_up(&self) -> bool {
+        let Some(detail) = self.detail.as_deref() else { return self.status == "created" };
+        match self.status.as_str() {
+            "created" => detail.error.is_empty() && detail.lost_owner.is_none(),
+            "restarting" => true,
+            "exited" => match detail.restart_policy() {
+                // Podman shows for a moment what Docker calls restarting.
+                Some(policy) if !detail.was_stopped() => {
+                    let most = policy.split_once(':').and_then(|(_, most)| most.parse::<i64>().ok());
+                    most.is_none_or(|most| detail.restarts < most)
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether it runs and may still be starting: mitmweb takes some seconds until it listens, and longer on a slow machine.
+    /// Where it is not known since when it runs, that may be so.
+    #[must_use]
+    pub fn may_be_starting(&self) -> bool {
+        let age = self.detail.as_ref().and_then(|detail| detail.running_s);
+        self.runs() && (age.is_none() || self.has_just_started())
+    }
+
+    /// Whether an API of it that gave no answer may give one later without anybody's doing. While it starts that shows as a
+    /// refusal only to who may ask from inside; to others as a way that is not theirs and a published port that hangs up.
+    #[must_use]
+    pub fn may_answer_later(&self, missing: &Missing) -> bool {
+        missing.may_heal(self.may_be_starting())
+            || self.has_just_started() && matches!(missing.kind(), Some(Kind::Denied | Kind::Unsupported))
+    }
+
+    /// Whether it is known to have been started a few seconds ago.
+    #[must_use]
+    pub fn has_just_started(&self) -> bool {
+        self.runs() && self.detail.as_ref().and_then(|detail| detail.running_s).is_some_and(|age| age < STARTING_S)
     }
 
     #[must_use]
@@ -233,6 +301,7 @@ impl Container {
 
 /// A container on a network.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Attachment {
     pub network: String,
     /// Empty while the container does not run.
@@ -255,6 +324,7 @@ impl Attachment {
 
 /// A port of a container, and where the host has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Port {
     pub container_port: u16,
     /// `tcp` or `udp`.
@@ -269,6 +339,7 @@ pub struct Port {
 
 /// From the labels that compose sets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Compose {
     pub project: String,
     pub service: String,
@@ -284,6 +355,7 @@ pub struct Compose {
 
 /// A program of the setup, with the options that checks use. Nothing else of a command line is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase", tag = "name")]
 pub enum Program {
     Caddy,
@@ -292,6 +364,7 @@ pub enum Program {
 
 /// What `/containers/ID/json` adds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Detail {
     #[serde(default)]
     pub exit_code: i64,
@@ -301,6 +374,9 @@ pub struct Detail {
     /// `2026-11-23T20:30:00.123456789Z`; empty when it never ran.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub started_at: String,
+    /// For how many seconds it had been running, by the engine's own clock; absent when it did not, or that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_s: Option<u64>,
     #[serde(default)]
     pub oom_killed: bool,
     #[serde(default)]
@@ -348,6 +424,21 @@ fn is_zero(value: &i64) -> bool {
 }
 
 impl Detail {
+    /// `always`, `unless-stopped`, `on-failure`, `on-failure:3`; `None` where nothing brings it back.
+    #[must_use]
+    pub fn restart_policy(&self) -> Option<&str> {
+        self.recipe.options.iter().find_map(|option| match option.as_slice() {
+            [name, policy] if name == "--restart" => Some(policy.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Ended from outside, by all that the exit code tells.
+    #[must_use]
+    pub fn was_stopped(&self) -> bool {
+        matches!(self.exit_code, 0 | 137 | 143 | 255)
+    }
+
     #[must_use]
     pub fn environment(&self, name: &str) -> Option<&str> {
         self.environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
@@ -356,6 +447,7 @@ impl Detail {
 
 /// `State.Health`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Health {
     /// `starting`, `healthy`, `unhealthy`.
     pub status: String,
@@ -370,6 +462,7 @@ pub struct Health {
 
 /// The `docker run` that would make a container anew, without any value of its environment, labels or arguments.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Recipe {
     /// Options of `docker run`, each with its value as one group of words: `["--network", "app-net"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -395,6 +488,7 @@ pub struct Recipe {
 
 /// Every network of the engine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Networks(pub Vec<Network>);
 
 impl Networks {
@@ -405,6 +499,7 @@ impl Networks {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Network {
     pub id: String,
     pub name: String,

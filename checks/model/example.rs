@@ -85,6 +85,7 @@ pub(crate) fn facts() -> Facts {
         networks: Ok(networks),
         host: Ok(Host {
             os: "linux".into(),
+            system: None,
             inside: None,
             root: true,
             listeners: Ok(Vec::new()),
@@ -123,6 +124,7 @@ pub(crate) fn facts() -> Facts {
             flows: Ok(3),
             held: None,
             events: Some(Ok(Vec::new())),
+            complaints: None,
             published: None,
             usage: None,
         }])),
@@ -132,6 +134,7 @@ pub(crate) fn facts() -> Facts {
         ])),
         images: Ok(Images::default()),
         probed: Err(crate::model::Missing::NotAsked),
+        background: None,
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Paths, Setup,
+    background::Background,
     caddy::Caddies,
     docker::{Containers, EngineSeen, Images, Networks},
     host::Host,
@@ -24,8 +25,10 @@ pub type Known<T> = Result<T, Missing>;
 
 /// All facts of one run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Facts {
-    /// [`SCHEMA`].
+    /// The version of this form: [`SCHEMA`].
+    #[cfg_attr(feature = "schema", schemars(extend("const" = SCHEMA)))]
     pub schema: u32,
     /// The version of the doctor that asked.
     pub doctor: String,
@@ -35,15 +38,18 @@ pub struct Facts {
     pub engine: Known<EngineSeen>,
     pub containers: Known<Containers>,
     pub networks: Known<Networks>,
-    #[serde(default = "not_asked")]
+    #[serde(default = "not_asked::<Images>")]
     pub images: Known<Images>,
     pub host: Known<Host>,
     pub caddies: Known<Caddies>,
     pub mitmproxies: Known<Mitmproxies>,
     pub views: Known<Views>,
     /// What became of marked requests, with `--probe`.
-    #[serde(default = "not_asked")]
+    #[serde(default = "not_asked::<Probed>")]
     pub probed: Known<Probed>,
+    /// For `doctor report`, which alone asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<Background>,
 }
 
 /// A recording of an older doctor lacks what that one did not ask for.
@@ -53,6 +59,7 @@ fn not_asked<T>() -> Known<T> {
 
 /// What the user asked for, as far as the judgement depends on it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Asked {
     /// `--host`: the Hosts whose paths are judged; empty means every Host that leads to mitmproxy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -85,7 +92,8 @@ pub struct Asked {
 
 /// From where on checks warn of something that grows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
 pub struct Thresholds {
     /// `dns-lookup`: a name that takes longer to resolve, in milliseconds.
     pub dns_ms: u64,
@@ -113,6 +121,7 @@ impl Thresholds {
 
 /// Why a fact could not be had.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Missing {
     /// No selected check needs it.
@@ -131,6 +140,7 @@ pub enum Missing {
 
 /// In which way a question failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// There is nothing at that address: no socket file, no such container, no such name.
@@ -189,6 +199,20 @@ impl Missing {
         match self.root() {
             Self::Failed { kind, .. } => Some(*kind),
             _ => None,
+        }
+    }
+}
+
+impl Missing {
+    /// Whether the same question may be answered later without anybody's doing: what did not answer in time or is not there
+    /// may still be on its way. A refusal means that only where who refuses `may_be_starting`; that somebody may not ask,
+    /// or does not understand the answer, stays.
+    #[must_use]
+    pub fn may_heal(&self, may_be_starting: bool) -> bool {
+        match self.kind() {
+            Some(Kind::TimedOut | Kind::NotRunning | Kind::NotFound) => true,
+            Some(Kind::Refused) => may_be_starting,
+            _ => false,
         }
     }
 }
@@ -293,6 +317,7 @@ macro_rules! facts {
     ($($field:ident: $fact:ident, $words:literal;)*) => {
         /// Names a fact.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(rename_all = "snake_case")]
         pub enum FactId { $($fact),* }
 

@@ -6,6 +6,7 @@ use crate::model::{Fix, Hop, Missing};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     Warn,
@@ -22,8 +23,21 @@ pub enum Explains {
     Nothing,
 }
 
+/// What becomes of something when nobody does anything about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outlook {
+    /// It stays; when it follows from something that heals, it may go with that.
+    #[default]
+    Stays,
+    /// It may heal by itself: something is still starting, or slow.
+    MayHeal,
+    /// It stays whatever else comes up, because it is written so: it is no consequence of what is still starting.
+    Certain,
+}
+
 /// Something observed, for the reader to see with his own eyes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Evidence {
     pub label: String,
     pub value: String,
@@ -40,6 +54,7 @@ impl Evidence {
 pub struct Finding {
     pub severity: Severity,
     pub explains: Explains,
+    pub outlook: Outlook,
     /// The parties: containers, processes, `port 8081`.
     pub about: Vec<String>,
     /// The hop of the path on which it happens ([`Hop::id`]), where it is one.
@@ -54,6 +69,7 @@ impl Finding {
         Self {
             severity: Severity::Fail,
             explains: Explains::Everything,
+            outlook: Outlook::Stays,
             about: about.into_iter().map(Into::into).collect(),
             hop: None,
             summary: summary.into(),
@@ -81,6 +97,22 @@ impl Finding {
     #[must_use]
     pub fn explaining(mut self, explains: Explains) -> Self {
         self.explains = explains;
+        self
+    }
+
+    /// Says that it may heal by itself, where `it_may`.
+    #[must_use]
+    pub fn may_heal(mut self, it_may: bool) -> Self {
+        if it_may {
+            self.outlook = Outlook::MayHeal;
+        }
+        self
+    }
+
+    /// Says that it stays whatever else comes up.
+    #[must_use]
+    pub fn certain(mut self) -> Self {
+        self.outlook = Outlook::Certain;
         self
     }
 
@@ -122,19 +154,28 @@ pub struct Gap {
     pub hop: Option<String>,
     /// A sentence: what was tried, from where, and what came back.
     pub reason: String,
+    /// Whether the same question may be answered later without anybody's doing.
+    pub may_heal: bool,
 }
 
 impl Gap {
     #[must_use]
     pub fn everything(missing: &Missing) -> Self {
-        Self { about: Vec::new(), hop: None, reason: missing.to_string() }
+        Self { about: Vec::new(), hop: None, reason: missing.to_string(), may_heal: missing.may_heal(true) }
     }
 
     pub fn about<S: Into<String>>(about: impl IntoIterator<Item = S>, reason: impl Into<String>) -> Self {
-        Self { about: about.into_iter().map(Into::into).collect(), hop: None, reason: reason.into() }
+        let about = about.into_iter().map(Into::into).collect();
+        Self { about, hop: None, reason: reason.into(), may_heal: false }
     }
 
     pub fn on(hop: &Hop, reason: impl Into<String>) -> Self {
         Self { hop: Some(hop.id()), ..Self::about(hop.ends(), reason) }
+    }
+
+    /// Says whether it may be answered later.
+    #[must_use]
+    pub fn may_heal(self, it_may: bool) -> Self {
+        Self { may_heal: it_may, ..self }
     }
 }

@@ -7,9 +7,13 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Known, mitmproxy::CommandLine};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Host {
     /// `linux`, `macos`, `windows`.
     pub os: String,
+    /// `Debian GNU/Linux 12 (bookworm), kernel 6.1.0-13-amd64`, where the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
     /// The id of the container that the doctor itself runs in, when it runs in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inside: Option<String>,
@@ -28,6 +32,7 @@ pub struct Host {
 
 /// A route of this machine's kernel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RouteSeen {
     /// In CIDR notation: `10.8.0.0/24`; `0.0.0.0/0` is the way out.
     pub destination: String,
@@ -39,6 +44,7 @@ pub struct RouteSeen {
 
 /// A TCP socket that listens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Listener {
     pub ip: IpAddr,
     pub port: u16,
@@ -51,6 +57,7 @@ pub struct Listener {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Owner {
     pub pid: u32,
     pub name: String,
@@ -58,6 +65,7 @@ pub struct Owner {
 
 /// A Caddy or a mitmproxy on the host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Process {
     pub pid: u32,
     pub program: ProcessProgram,
@@ -67,6 +75,7 @@ pub struct Process {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase", tag = "name")]
 pub enum ProcessProgram {
     Caddy,

@@ -13,6 +13,7 @@ use crate::model::{
 
 /// Every mitmproxy that was found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Mitmproxies(pub Vec<MitmproxySeen>);
 
 impl Mitmproxies {
@@ -23,6 +24,7 @@ impl Mitmproxies {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MitmproxySeen {
     /// The container's name, or `mitmweb (pid 123)`.
     pub name: String,
@@ -47,6 +49,9 @@ pub struct MitmproxySeen {
     /// The last lines of its events that tell why a request went wrong, the newest last, redacted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<Known<Vec<String>>>,
+    /// Its newest warnings and errors, whatever they are about, the newest last, redacted; kept for `doctor report` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complaints: Option<Known<Vec<String>>>,
     /// Its web interface over the port that is published for it; absent when none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<PublishedSeen>,
@@ -57,6 +62,7 @@ pub struct MitmproxySeen {
 
 /// Which of the three programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Interface {
     /// Has the web interface and its API.
@@ -81,6 +87,7 @@ impl Interface {
 
 /// The options of a command line that checks use. Values of other options are not read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CommandLine {
     pub interface: Interface,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -227,6 +234,7 @@ fn shell_words(word: &str) -> impl Iterator<Item = &str> {
 
 /// Options as mitmweb has them now, from `/options`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Options {
     /// `["reverse:http://backend:3000"]`; one string before 9.0.
     pub mode: Vec<String>,
@@ -281,6 +289,7 @@ pub struct Options {
 
 /// One entry of `/state`'s `servers`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ModeServer {
     pub full_spec: String,
     pub is_running: bool,
@@ -391,6 +400,12 @@ impl Mode {
             Some(Target { scheme, host: host.to_owned(), port })
         });
         Self { spec: spec.to_owned(), target, listen_port: at.unwrap_or(default_port) }
+    }
+
+    /// Whether it takes the HTTP requests of a reverse proxy. SOCKS, DNS, WireGuard and so on do not.
+    #[must_use]
+    pub fn takes_requests(&self) -> bool {
+        matches!(self.spec.split([':', '@']).next(), Some("reverse" | "regular" | "upstream"))
     }
 }
 

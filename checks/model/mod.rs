@@ -1,6 +1,7 @@
 //! The words that every check is written in: what is known ([`facts`]), what follows from it ([`setup`], [`path`]),
 //! and what a check may say ([`check`], [`finding`]).
 
+pub mod background;
 pub mod caddy;
 #[macro_use]
 pub mod check;
@@ -12,6 +13,7 @@ pub mod host;
 pub(crate) mod matchers;
 pub mod mitmproxy;
 pub mod names;
+pub mod own;
 pub mod path;
 pub mod place;
 pub mod probed;
@@ -29,7 +31,7 @@ mod growth;
 
 pub use check::{Check, Group, Verdict};
 pub use facts::{Asked, Context, Fact, FactId, Facts, Known, Missing, Need, Thresholds};
-pub use finding::{Evidence, Explains, Finding, Gap, Severity};
+pub use finding::{Evidence, Explains, Finding, Gap, Outlook, Severity};
 pub use fix::{Action, Apply, Edit, Fix};
 pub use path::{Hop, Path, Paths};
 pub use place::Place;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// `network_mode: host` and `container:x` are resolved to the place that they really are.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
     Host,

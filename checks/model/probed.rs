@@ -6,6 +6,7 @@ use crate::model::{Known, Place};
 
 /// Every request that was sent, and how many flows each mitmproxy held before and after.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Probed {
     pub requests: Vec<RequestSeen>,
     /// By the name of the mitmproxy.
@@ -22,6 +23,7 @@ impl Probed {
 
 /// Where a marked request enters the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Leg {
     /// Straight at the backend, from mitmproxy's place.
@@ -34,6 +36,7 @@ pub enum Leg {
 
 /// The same request, sent a few times at one leg.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RequestSeen {
     pub leg: Leg,
     /// Who is asked: `caddy`, `mitmproxy`, `backend`, or the address as dialled.
@@ -62,6 +65,7 @@ impl RequestSeen {
 
 /// What an answer says about who gave it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProbeAnswer {
     pub status: u16,
     /// Every header `Server`, in order: `Caddy`, `mitmproxy 10.4.2`.
@@ -81,6 +85,7 @@ pub struct ProbeAnswer {
 
 /// The flow counts of one mitmproxy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FlowsSeen {
     pub mitmproxy: String,
     pub before: u64,

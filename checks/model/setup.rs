@@ -44,6 +44,19 @@ pub enum PartKind {
     Address(String),
 }
 
+impl Part {
+    /// Whether its API, which gave no answer, may give one later without anybody's doing. A process that listens somewhere
+    /// has started, so what refuses at its API's usual port is elsewhere, or off.
+    #[must_use]
+    pub fn may_answer_later(&self, containers: Option<&Containers>, missing: &Missing) -> bool {
+        match (&self.kind, containers.and_then(|all| all.named(&self.name))) {
+            (PartKind::Container, Some(container)) => container.may_answer_later(missing),
+            (PartKind::Process { ports, .. }, _) => missing.may_heal(ports.is_empty()),
+            _ => missing.may_heal(true),
+        }
+    }
+}
+
 /// The parts that are judged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Setup {
@@ -69,7 +82,8 @@ impl Setup {
             Role::Caddy => (&self.caddies, "Caddy"),
             Role::Mitmproxy => (&self.mitmproxies, "mitmproxy"),
         };
-        parts.is_empty().then(|| Gap { about: Vec::new(), hop: None, reason: format!("there is no {name}") })
+        let gap = || Gap::about([] as [&str; 0], format!("there is no {name}"));
+        parts.is_empty().then(gap)
     }
 
     /// Whether both are there, and neither is a container.

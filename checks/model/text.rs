@@ -128,17 +128,20 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
         .map(|(_, known)| known)
 }
 
-/// How many letters have to be changed, put in or taken out (Levenshtein).
+/// How many letters have to be changed, put in, taken out or swapped with their neighbour (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
+    let (mut above, mut two_above) = (row.clone(), row.clone());
+    for i in 0..a.len() {
+        (two_above, above, row) = (above, row, two_above);
         row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let change = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        for j in 0..b.len() {
+            let change = above[j] + usize::from(a[i] != b[j]);
+            row[j + 1] = change.min(above[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                row[j + 1] = row[j + 1].min(two_above[j - 1] + 1);
+            }
         }
     }
     row[b.len()]
@@ -179,7 +182,9 @@ mod tests {
     #[test]
     fn guesses_what_was_meant() {
         assert_eq!(nearest("mitmproxi", ["caddy", "mitmproxy"]), Some("mitmproxy"));
+        assert_eq!(["", "abc", "acb", "cab", "kitten"].map(|own| distance(own, "abc")), [3, 0, 1, 2, 6]);
         assert_eq!(nearest("keephostheader", ["keep_host_header", "mode"]), Some("keep_host_header"));
+        assert_eq!(nearest("hots", ["format", "host"]), Some("host"));
         assert_eq!(nearest("db", ["caddy", "mitmproxy"]), None);
     }
 }

@@ -8,6 +8,7 @@ use crate::model::{Known, Place};
 
 /// What was seen from each place that the path goes through.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Views(pub Vec<View>);
 
 impl Views {
@@ -19,6 +20,7 @@ impl Views {
 
 /// How a view was got, or a server reached; best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Way {
     /// The doctor is in that place itself.
@@ -50,6 +52,7 @@ impl fmt::Display for Way {
 
 /// What somebody sees who uses an API over the port that is published for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PublishedSeen {
     /// The address on this machine: `127.0.0.1:2019`.
     pub address: String,
@@ -61,6 +64,7 @@ pub struct PublishedSeen {
 
 /// What was seen from one place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct View {
     pub place: Place,
     pub way: Way,
@@ -87,6 +91,7 @@ impl View {
 
 /// A name that was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NameSeen {
     pub name: String,
     /// Who was asked: `/etc/hosts`, `127.0.0.11`, `getaddrinfo`.
@@ -99,6 +104,7 @@ pub struct NameSeen {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum NameAnswer {
     Addresses(Vec<IpAddr>),
@@ -110,6 +116,7 @@ pub enum NameAnswer {
 
 /// A TCP connection that was tried, and closed at once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConnectionSeen {
     /// As dialled: a name or an address.
     pub host: String,
@@ -126,6 +133,7 @@ pub struct ConnectionSeen {
 
 /// How a server answers the first message of a TLS handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Speaks {
     /// With a handshake message or an alert.
@@ -135,6 +143,7 @@ pub enum Speaks {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectionAnswer {
     Accepted,

@@ -5,6 +5,8 @@ use std::time::Duration;
 use caddy_doctor_checks::model::{Missing, facts::Kind};
 use tokio::time::{Instant, timeout_at};
 
+use super::log;
+
 /// How long a single question may take when the run has that much time left.
 const QUESTION: Duration = Duration::from_secs(3);
 
@@ -38,8 +40,32 @@ impl Deadline {
         self.question.min(self.end.saturating_duration_since(Instant::now()))
     }
 
-    /// Waits for an answer, and says what was asked when none came in time.
+    /// Waits for an answer to what is asked from here, and says what was asked when none came in time.
     pub(crate) async fn ask<T>(
+        self,
+        asked: &str,
+        answer: impl Future<Output = Result<T, Missing>>,
+    ) -> Result<T, Missing> {
+        self.ask_from("from here", asked, |_| "done".to_owned(), answer).await
+    }
+
+    /// The same from elsewhere, or by another way: `from inside caddy`. `said` tells the log what came back, and nothing of
+    /// what was in it.
+    pub(crate) async fn ask_from<T>(
+        self,
+        from: &str,
+        asked: &str,
+        said: fn(&T) -> String,
+        answer: impl Future<Output = Result<T, Missing>>,
+    ) -> Result<T, Missing> {
+        let question = log::ask(format_args!("{asked}, {from}"));
+        let answer = self.limit(asked, answer).await;
+        question.ends_with(&answer, said);
+        answer
+    }
+
+    /// The same without a word in the log, for what consists of questions that are told there themselves.
+    pub(crate) async fn limit<T>(
         self,
         asked: &str,
         answer: impl Future<Output = Result<T, Missing>>,

@@ -33,8 +33,9 @@ use super::{
     cgroup,
     context::{self, Chosen},
     deadline::Deadline,
-    http::{self, Question},
-    recipe, redact,
+    http::{self, Answer, Question},
+    log, recipe, redact,
+    telling::{self, Speaker},
 };
 
 /// Engines with at most this many containers are inspected whole; of larger ones the parts and their neighbours are.
@@ -59,6 +60,7 @@ pub(crate) struct Engined {
 /// Finds the engine and asks it who it is.
 pub(crate) async fn engine(deadline: Deadline) -> (EngineSeen, Option<Engined>) {
     let chosen = context::choose();
+    log::detail(|| format!("the engine is looked for at {}, by {}", chosen.endpoint, chosen.by));
     let (answer, docker) = match connect(&chosen.endpoint, deadline).await {
         Ok((engine, docker)) => (Ok(engine), Some(docker)),
         Err(missing) => (Err(missing), None),
@@ -75,7 +77,7 @@ pub(crate) async fn engine(deadline: Deadline) -> (EngineSeen, Option<Engined>) 
     if let Err(missing) = &seen.answer {
         seen.others = others(&chosen, deadline, false).await;
         if missing.kind() == Some(Kind::Denied) {
-            seen.user = crate::gather::blocking(deadline, || Ok(user())).await.ok().flatten();
+            seen.user = crate::gather::blocking(deadline, "who this user is", || Ok(user())).await.ok().flatten();
             seen.socket_group = socket_group(&chosen.endpoint);
         }
         if matches!(missing.kind(), Some(Kind::NotFound | Kind::Refused)) {
@@ -102,7 +104,8 @@ async fn connect(endpoint: &str, deadline: Deadline) -> Known<(Engine, Engined)>
     };
     let asked = format!("GET /_ping at {endpoint}");
     let question = Question { cap: 64 << 10, ..Question::get(format!("{url}/_ping")) };
-    let answer = deadline.ask(&asked, http::ask(&client, &question)).await.map_err(|missing| missing.asking(&asked))?;
+    let answer = deadline.ask_from("from here", &asked, Answer::words, http::ask(&client, &question)).await;
+    let answer = answer.map_err(|missing| missing.asking(&asked))?;
     if answer.status == 400 && answer.body.starts_with(b"Client sent an HTTP request to an HTTPS server") {
         return Err(Missing::failed(asked, Kind::Unsupported, "it wants TLS, which the doctor does not speak"));
     }
@@ -220,7 +223,7 @@ impl Engined {
         let by_bollard = self.docker.list_containers(Some(options));
         let by_bollard =
             async { Ok(by_bollard.await?.iter().filter_map(|own| serde_json::to_value(own).ok()).collect()) };
-        let answer: Vec<Value> = self.get("/containers/json?all=true", by_bollard).await?;
+        let answer: Vec<Value> = self.get("GET /containers/json", "/containers/json?all=true", by_bollard).await?;
         let read = answer.into_iter().map(|entry| summary(entry).map(listed)).collect::<Result<Vec<Container>, _>>();
         let mut all = read.map_err(|error| {
             let why = format!("what came back is not the engine's JSON: {error}");
@@ -232,15 +235,13 @@ impl Engined {
 
     async fn inspect(&self, container: &Container) -> Known<ContainerInspectResponse> {
         let by_bollard = self.docker.inspect_container(&container.id, None::<InspectContainerOptions>);
-        // A name says more than 64 digits.
         let asked = format!("GET /containers/{}/json", container.name);
-        let answer = self.get(&format!("/containers/{}/json", container.id), by_bollard).await;
-        answer.map_err(|missing| missing.asking(&asked))
+        self.get(&asked, &format!("/containers/{}/json", container.id), by_bollard).await
     }
 
     pub(crate) async fn networks(&self) -> Known<Networks> {
         let by_bollard = self.docker.list_networks(None::<ListNetworksOptions>);
-        let answer: Vec<bollard::models::Network> = self.get("/networks", by_bollard).await?;
+        let answer: Vec<bollard::models::Network> = self.get("GET /networks", "/networks", by_bollard).await?;
         let mut all: Vec<Network> = answer.into_iter().map(network).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Networks(all))
@@ -248,12 +249,13 @@ impl Engined {
 
     /// What kind of machine it runs on, and which proxies it uses itself.
     pub(crate) async fn info(&self) -> Known<EngineInfo> {
-        let answer: SystemInfo = self.get("/info", self.docker.info()).await?;
+        let answer: SystemInfo = self.get("GET /info", "/info", self.docker.info()).await?;
         let proxies =
             [("HTTP_PROXY", answer.http_proxy), ("HTTPS_PROXY", answer.https_proxy), ("NO_PROXY", answer.no_proxy)];
         Ok(EngineInfo {
             architecture: answer.architecture.unwrap_or_default(),
             operating_system: answer.operating_system.unwrap_or_default(),
+            time: answer.system_time.unwrap_or_default(),
             proxies: proxies
                 .into_iter()
                 .filter_map(|(name, value)| {
@@ -274,8 +276,8 @@ impl Engined {
         let each = wanted.into_iter().map(async |(id, name)| {
             let asked = format!("GET /images/{name}/json");
             let answer: Known<ImageInspect> =
-                self.get(&format!("/images/{id}/json"), self.docker.inspect_image(id)).await;
-            let image = answer.map_err(|missing| missing.asking(&asked)).map(|answer| Image {
+                self.get(&asked, &format!("/images/{id}/json"), self.docker.inspect_image(id)).await;
+            let image = answer.map(|answer| Image {
                 architecture: answer.architecture.unwrap_or_default(),
                 os: answer.os.unwrap_or_default(),
                 version: answer
@@ -293,6 +295,8 @@ impl Engined {
     pub(crate) async fn usage(&self, container: &Container, allowed: bool) -> Option<Known<Usage>> {
         let detail = container.detail.as_deref();
         let by_cgroup = detail.filter(|_| self.local).and_then(|detail| cgroup::usage(detail.pid, &container.id));
+        let seen = if by_cgroup.is_some() { "read" } else { "not to be seen from here" };
+        log::detail(|| format!("the control group of {}, on this machine: {seen}", container.name));
         let usage = match by_cgroup {
             Some(usage) => Ok(usage),
             None if allowed => self.statistics(container).await,
@@ -314,8 +318,7 @@ impl Engined {
         };
         let asked = format!("GET /containers/{}/stats", container.name);
         let path = format!("/containers/{}/stats?stream=false&one-shot=true", container.id);
-        let answer: ContainerStatsResponse =
-            self.get(&path, by_bollard).await.map_err(|missing| missing.asking(&asked))?;
+        let answer: ContainerStatsResponse = self.get(&asked, &path, by_bollard).await?;
         let memory = answer.memory_stats.unwrap_or_default();
         let Some(used) = memory.usage else {
             return Err(Missing::failed(asked, Kind::Garbage, "the engine tells no memory"));
@@ -331,19 +334,20 @@ impl Engined {
         })
     }
 
+    /// Asks for what is at `path`; `asked` says so in words, with a name where the path has 64 digits.
     async fn get<T: DeserializeOwned>(
         &self,
+        asked: &str,
         path: &str,
         by_bollard: impl Future<Output = Result<T, bollard::errors::Error>>,
     ) -> Known<T> {
-        let asked = format!("GET {}", path.split('?').next().unwrap_or(path));
         let Some((client, base)) = &self.capped else {
-            let answer = async { by_bollard.await.map_err(|error| failed(&asked, &error)) };
-            return self.deadline.ask(&asked, answer).await;
+            let answer = async { by_bollard.await.map_err(|error| failed(asked, &error)) };
+            return self.deadline.ask(asked, answer).await;
         };
         let question = Question::get(format!("{base}{path}"));
-        let answer = self.deadline.ask(&asked, http::ask(client, &question)).await;
-        let answer = answer.map_err(|missing| missing.asking(&asked))?;
+        let answer = self.deadline.ask_from("from here", asked, Answer::words, http::ask(client, &question)).await;
+        let answer = answer.map_err(|missing| missing.asking(asked))?;
         if answer.status != 200 {
             let kind = if answer.status == 404 { Kind::NotFound } else { Kind::Status(answer.status) };
             let said = redact::line(&String::from_utf8_lossy(&answer.body));
@@ -356,19 +360,41 @@ impl Engined {
 
     /// The lines of its log that may say why it ended, redacted.
     async fn log(&self, container: &Container) -> Known<Vec<String>> {
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail("60");
+        Ok(redact::decisive_lines(&self.read_log(container, options).await?))
+    }
+
+    /// The newest lines of its log that matter to an issue report, redacted.
+    pub(crate) async fn telling_lines(&self, container: &Container, speaker: Speaker) -> Known<Vec<String>> {
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).timestamps(true).tail("500");
+        Ok(telling::lines(&self.read_log(container, options).await?, speaker))
+    }
+
+    /// The newest part of its log.
+    async fn read_log(&self, container: &Container, options: LogsOptionsBuilder) -> Known<String> {
+        const KEPT: usize = 256 << 10;
         let asked = format!("GET /containers/{}/logs", container.name);
-        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail("60").build();
+        let said = |text: &String| format!("{} bytes", text.len());
         self.deadline
-            .ask(&asked, async {
-                let mut stream = self.docker.logs(&container.id, Some(options));
-                let mut text = Vec::new();
+            .ask_from("from here", &asked, said, async {
+                let mut stream = self.docker.logs(&container.id, Some(options.build()));
+                let (mut text, mut read) = (Vec::new(), 0);
                 while let Some(chunk) = stream.next().await {
-                    text.extend_from_slice(&chunk.map_err(|error| failed(&asked, &error))?.into_bytes());
-                    if text.len() > 256 << 10 {
+                    let chunk = chunk.map_err(|error| failed(&asked, &error))?.into_bytes();
+                    read += chunk.len();
+                    text.extend_from_slice(&chunk);
+                    if text.len() > 2 * KEPT {
+                        text.drain(..text.len() - KEPT);
+                    }
+                    if read > http::CAP {
                         break;
                     }
                 }
-                Ok(redact::decisive_lines(&String::from_utf8_lossy(&text)))
+                // A line without its beginning may lack the name of the secret in it.
+                let from = text.len().saturating_sub(KEPT);
+                let whole = if read > KEPT { text[from..].iter().position(|byte| *byte == b'\n') } else { None };
+                let start = whole.map_or(from, |end| from + end + 1);
+                Ok(String::from_utf8_lossy(&text[start..]).into_owned())
             })
             .await
     }
@@ -376,8 +402,9 @@ impl Engined {
     /// Runs a command in a container and gives what it printed. The command must be read-only.
     pub(crate) async fn exec(&self, container: &str, command: &[&str], environment: &[String]) -> Known<String> {
         let asked = format!("docker exec {container} {}", command.first().unwrap_or(&""));
+        let said = |output: &String| format!("it printed {} bytes", output.len());
         self.deadline
-            .ask(&asked, async {
+            .ask_from("from here", &asked, said, async {
                 let options = CreateExecOptions {
                     attach_stdout: Some(true),
                     attach_stderr: Some(false),
@@ -584,6 +611,7 @@ fn inspected_into(container: &mut Container, answer: &ContainerInspectResponse) 
         exit_code: state.exit_code.unwrap_or_default(),
         error: redact::line(&state.error.unwrap_or_default()),
         started_at: state.started_at.filter(|at| !at.starts_with("0001-")).unwrap_or_default(),
+        running_s: None,
         oom_killed: state.oom_killed.unwrap_or_default(),
         restarts: answer.restart_count.unwrap_or_default(),
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default(),
@@ -601,7 +629,7 @@ fn inspected_into(container: &mut Container, answer: &ContainerInspectResponse) 
                     status: health.status.map(|status| status.to_string()).unwrap_or_default(),
                     failing_streak: health.failing_streak.unwrap_or_default(),
                     exit_code: last.exit_code.unwrap_or_default(),
-                    output: redact::first_lines(&last.output.unwrap_or_default()),
+                    output: redact::telling_lines(&last.output.unwrap_or_default()),
                 }
             }),
         extra_hosts: host.extra_hosts.clone().unwrap_or_default(),

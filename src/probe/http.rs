@@ -21,6 +21,13 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+impl Answer {
+    /// For the log: `HTTP 200, 1834 bytes`.
+    pub(crate) fn words(&self) -> String {
+        format!("HTTP {}, {} bytes", self.status, self.body.len())
+    }
+}
+
 /// What is asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {

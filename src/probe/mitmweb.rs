@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::{
     http::{Answer, Question},
+    telling,
     view::Looker,
 };
 use crate::gather::Secrets;
@@ -28,6 +29,7 @@ pub(crate) async fn ask(
     command_line: CommandLine,
     secrets: &Secrets,
     probes: bool,
+    complains: bool,
 ) -> MitmproxySeen {
     let port = command_line.web_port();
     let mut seen = MitmproxySeen {
@@ -44,6 +46,7 @@ pub(crate) async fn ask(
         flows: Err(Missing::NotAsked),
         held: None,
         events: None,
+        complaints: None,
         published: None,
         usage: None,
         command_line,
@@ -84,7 +87,13 @@ pub(crate) async fn ask(
             let count = answers.next().unwrap_or(Err(Missing::NotAsked));
             seen.flows = count.and_then(|answer| count_of(&asked("POST /commands/view.properties.length"), &answer));
             let events = answers.next().unwrap_or(Err(Missing::NotAsked));
-            seen.events = Some(events.and_then(|answer| decisive_events(&asked("GET /events"), &answer)));
+            let events: Known<Vec<Event>> =
+                events.and_then(|answer| read(&asked("GET /events"), &answer, "mitmweb's events"));
+            if complains {
+                let all = |events: &Vec<Event>| telling::events(events.iter().map(|own| (&*own.level, &*own.message)));
+                seen.complaints = Some(events.as_ref().map(all).map_err(Clone::clone));
+            }
+            seen.events = Some(events.map(|events| decisive_events(&events)));
             let intercepts = seen.options.as_ref().is_ok_and(|options| options.intercept_active);
             if intercepts && seen.flows.as_ref().is_ok_and(|count| *count <= MOST_LOADED) {
                 let reached = looker.reach(part, port, &|base| vec![get(base, "/flows", secrets)]).await;
@@ -265,22 +274,27 @@ pub(crate) fn servers(asked: &str, answer: &Answer) -> Known<Vec<ModeServer>> {
 struct Event {
     #[serde(default)]
     message: String,
+    #[serde(default)]
+    level: String,
 }
 
 /// Of the events those that tell why a request went wrong, the newest last.
-fn decisive_events(asked: &str, answer: &Answer) -> Known<Vec<String>> {
-    let events: Vec<Event> = read(asked, answer, "mitmweb's events")?;
-    let decisive = |text: &&str| DECISIVE.iter().any(|needle| text.contains(needle));
+fn decisive_events(events: &[Event]) -> Vec<String> {
     let mut lines: Vec<String> = events
         .iter()
         .rev()
         .map(|event| event.message.as_str())
-        .filter(decisive)
+        .filter(|text| is_decisive(text))
         .take(MOST_EVENTS)
         .map(|text| super::redact::line(text.trim()))
         .collect();
     lines.reverse();
-    Ok(lines)
+    lines
+}
+
+/// Whether a message tells why a request went wrong.
+pub(crate) fn is_decisive(message: &str) -> bool {
+    DECISIVE.iter().any(|needle| message.contains(needle))
 }
 
 const MOST_EVENTS: usize = 5;

@@ -2,10 +2,12 @@
 
 pub(crate) mod caddy;
 mod cgroup;
+pub(crate) mod clock;
 mod context;
 pub(crate) mod deadline;
 pub(crate) mod docker;
 pub(crate) mod http;
+pub(crate) mod log;
 pub(crate) mod mitmweb;
 mod names;
 mod namespace;
@@ -16,4 +18,6 @@ mod reach;
 mod recipe;
 pub(crate) mod redact;
 pub(crate) mod routes;
+pub(crate) mod system;
+pub(crate) mod telling;
 pub(crate) mod view;

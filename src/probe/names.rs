@@ -24,6 +24,7 @@ use hickory_resolver::{
 
 #[cfg(target_os = "linux")]
 use super::http::of_io;
+use super::log;
 
 /// What a container resolves names with: its own two files.
 #[derive(Clone, Debug, Default)]
@@ -76,11 +77,11 @@ impl Files {
 }
 
 /// Asks for every name as a program in the container would: `/etc/hosts` first, then its name servers. To be called
-/// inside its namespace.
-pub(crate) async fn as_container(files: &Files, names: &[String], time: Duration) -> Vec<NameSeen> {
+/// inside its namespace; `from` says so in the log.
+pub(crate) async fn as_container(from: &str, files: &Files, names: &[String], time: Duration) -> Vec<NameSeen> {
     let resolver = resolver_of(files, time);
     join_all(names.iter().map(async |name| {
-        let start = Instant::now();
+        let (told, start) = (log::ask(format_args!("the name {name}, {from}")), Instant::now());
         let in_hosts = files.in_hosts(name);
         let (server, answer) = if !in_hosts.is_empty() {
             ("/etc/hosts".to_owned(), NameAnswer::Addresses(in_hosts))
@@ -91,6 +92,7 @@ pub(crate) async fn as_container(files: &Files, names: &[String], time: Duration
             };
             (files.server(), answer)
         };
+        told.ends(format_args!("{}, says {server}", words(&answer)));
         seen(name, server, answer, start)
     }))
     .await
@@ -145,7 +147,7 @@ pub(crate) async fn on_host(names: &[String], time: Duration) -> Vec<NameSeen> {
         builder.build().map_err(|error| error.to_string())
     });
     join_all(names.iter().map(async |name| {
-        let start = Instant::now();
+        let (told, start) = (log::ask(format_args!("the name {name}, from here")), Instant::now());
         let programs = async {
             match tokio::time::timeout(time, tokio::net::lookup_host((name.as_str(), 0))).await {
                 Ok(Ok(found)) => {
@@ -176,6 +178,8 @@ pub(crate) async fn on_host(names: &[String], time: Duration) -> Vec<NameSeen> {
             )),
             _ => None,
         };
+        let but = disagrees.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+        told.ends(format_args!("{}, says getaddrinfo{but}", words(&answer)));
         NameSeen { disagrees, ..seen(name, "getaddrinfo".to_owned(), answer, start) }
     }))
     .await
@@ -186,6 +190,15 @@ fn says_no_such_name(error: &str) -> bool {
     ["not known", "No address", "does not resolve", "does not exist", "No such host"]
         .iter()
         .any(|words| error.contains(words))
+}
+
+/// For the log: `172.18.0.3`, `no such name`.
+pub(super) fn words(answer: &NameAnswer) -> String {
+    match answer {
+        NameAnswer::Addresses(ips) => ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        NameAnswer::NoSuchName => "no such name".to_owned(),
+        NameAnswer::Failed(why) => why.clone(),
+    }
 }
 
 fn seen(name: &str, server: String, answer: NameAnswer, start: Instant) -> NameSeen {

@@ -190,9 +190,10 @@ impl Prober<'_> {
         let (ip, port) = way.address.clone()?;
         let question = question(ip, port, marked, &way.host);
         let asked = format!("{} from {}", question.words(), way.from);
+        let said = |(answer, _): &(ProbeAnswer, u64)| format!("HTTP {}", answer.status);
         let deadline = self.looker.deadline;
         if way.from == *self.looker.here {
-            return deadline.ask(&asked, timed(question)).await;
+            return deadline.ask_from("a marked request", &asked, said, timed(question)).await;
         }
         let owner = match &way.from {
             Place::Container(name) => self.looker.containers.and_then(|all| all.named(name)),
@@ -202,7 +203,8 @@ impl Prober<'_> {
             .filter(|_| self.looker.engine.is_some_and(|engine| engine.local))
             .ok_or_else(|| Missing::failed(&asked, Kind::Unsupported, "that place cannot be entered from here"))
             .and_then(Namespace::of)?;
-        deadline.ask(&asked, async { entered.run(move || timed(question)).await? }).await
+        let answer = async { entered.run(move || timed(question)).await? };
+        deadline.ask_from("a marked request", &asked, said, answer).await
     }
 
     fn seen(&self, way: Way, marked: &str, answers: Vec<Known<(ProbeAnswer, u64)>>, path: &Path) -> RequestSeen {

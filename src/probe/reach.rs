@@ -15,7 +15,9 @@ use futures_util::future::join_all;
 use reqwest::Client;
 
 use super::{
+    deadline::Deadline,
     http::{self, Answer, Question},
+    log,
     namespace::Namespace,
     redact,
     view::Looker,
@@ -39,7 +41,7 @@ impl Looker<'_> {
     pub(crate) async fn reach(&self, part: &Part, port: u16, questions: Paths<'_>) -> Reached {
         let inside = questions(&base("127.0.0.1", port));
         if let PartKind::Address(url) = &part.kind {
-            return Reached { way: Way::Here, answers: self.ask_all(&questions(url)).await };
+            return Reached { way: Way::Here, answers: self.ask_all("from here", &questions(url)).await };
         }
         if let PartKind::Process { ports, .. } = &part.kind
             && !ports.is_empty()
@@ -59,7 +61,7 @@ impl Looker<'_> {
             return unasked(Kind::NotRunning, format!("{} is {}", stopped.name, stopped.status));
         }
         if part.place == *self.here {
-            return Reached { way: Way::Here, answers: self.ask_all(&inside).await };
+            return Reached { way: Way::Here, answers: self.ask_all("from here", &inside).await };
         }
         let owner = match &part.place {
             Place::Container(name) => self.containers.and_then(|all| all.named(name)),
@@ -79,12 +81,18 @@ impl Looker<'_> {
                 Way::Exec => self.by_exec(&part.name, &inside).await,
                 way => match self.by_socket(way, owner, port, questions).await {
                     Some(answers) => answers,
-                    None => continue,
+                    None => {
+                        log::detail(|| {
+                            format!("no way to {}, {}: there is none from here", part.name, from(way, &owner.name))
+                        });
+                        continue;
+                    }
                 },
             };
             match &answers[0] {
                 Ok(_) => return Reached { way, answers },
                 Err(missing) => {
+                    log::say(format_args!("no way to {}, {}: {missing}", part.name, from(way, &owner.name)));
                     failures.push(format!("{way}: {missing}"));
                     // In its own namespace it was asked at the one place that counts: no other way can do better.
                     let decided = way == Way::Namespace && entered(missing);
@@ -125,7 +133,7 @@ impl Looker<'_> {
         let mut answers = match (way, owner) {
             (Way::Here, _) => {
                 let question = if let PartKind::Address(url) = &part.kind { question(url) } else { inside.clone() };
-                self.ask_all(&[question]).await
+                self.ask_all("from here", &[question]).await
             }
             (Way::Exec, _) => vec![self.by_written_exec(&part.name, &inside).await],
             (way, Some(owner)) => self.by_socket(way, owner, port, &questions).await.unwrap_or_default(),
@@ -150,11 +158,11 @@ impl Looker<'_> {
             Way::Published => {
                 let near = self.engine.is_some_and(|engine| engine.near) && *self.here == Place::Host;
                 let (ip, port) = owner.published(port).filter(|_| near)?;
-                Some(self.ask_all(&questions(&base(ip, port))).await)
+                Some(self.ask_all(&from(way, &owner.name), &questions(&base(ip, port))).await)
             }
             Way::Address => {
                 let ip = owner.networks.iter().find(|attached| self.is_routed(attached))?.ip?;
-                Some(self.ask_all(&questions(&base(&ip.to_string(), port))).await)
+                Some(self.ask_all(&from(way, &owner.name), &questions(&base(&ip.to_string(), port))).await)
             }
             _ => None,
         }
@@ -168,7 +176,8 @@ impl Looker<'_> {
         let (ip, host_port) = owner.published(port)?;
         let own = owner.ports.iter().find(|own| own.container_port == port && own.host_port == Some(host_port))?;
         let question = Question::get(format!("http://{}{path}", text::join_port(ip, host_port)));
-        let answer = self.ask_all(std::slice::from_ref(&question)).await.swap_remove(0);
+        let from = from(Way::Published, &owner.name);
+        let answer = self.ask_all(&from, std::slice::from_ref(&question)).await.swap_remove(0);
         Some(PublishedSeen {
             address: text::join_port(ip, host_port),
             host_ip: own.host_ip.clone(),
@@ -195,20 +204,11 @@ impl Looker<'_> {
         }
     }
 
-    async fn ask_all(&self, questions: &[Question]) -> Vec<Known<Answer>> {
+    async fn ask_all(&self, from: &str, questions: &[Question]) -> Vec<Known<Answer>> {
         match http::client() {
-            Ok(client) => self.ask_with(&client, questions).await,
+            Ok(client) => ask_with(&client, self.deadline, from, questions).await,
             Err(missing) => vec![Err(missing)],
         }
-    }
-
-    async fn ask_with(&self, client: &Client, questions: &[Question]) -> Vec<Known<Answer>> {
-        join_all(
-            questions
-                .iter()
-                .map(async |question| self.deadline.ask(&question.words(), http::ask(client, question)).await),
-        )
-        .await
     }
 
     async fn in_namespace(&self, owner: &Container, questions: Vec<Question>) -> Vec<Known<Answer>> {
@@ -224,18 +224,14 @@ impl Looker<'_> {
             Err(missing) => return vec![Err(missing)],
         };
         let deadline = self.deadline.within();
-        let asked = questions[0].words();
-        let answers = self.deadline.ask(
+        let (asked, from) = (questions[0].words(), from(Way::Namespace, &owner.name));
+        let answers = self.deadline.limit(
             &asked,
             namespace.run(move || async move {
-                let client = match http::client() {
-                    Ok(client) => client,
-                    Err(missing) => return vec![Err(missing)],
-                };
-                let each = questions
-                    .iter()
-                    .map(async |question| deadline.ask(&question.words(), http::ask(&client, question)).await);
-                join_all(each).await
+                match http::client() {
+                    Ok(client) => ask_with(&client, deadline, &from, &questions).await,
+                    Err(missing) => vec![Err(missing)],
+                }
             }),
         );
         answers.await.unwrap_or_else(|missing| vec![Err(missing)])
@@ -258,20 +254,23 @@ impl Looker<'_> {
             command.extend(headers.iter().map(String::as_str));
             // Arguments of a command are seen by everybody on the machine, its environment is not.
             let token = question.token.as_ref().map(|token| format!("DOCTOR_TOKEN={token}"));
-            let output = engine.exec(container, &command, token.as_slice()).await?;
-            read_output(&output).ok_or_else(|| {
+            let asked = format!("{} by docker exec {container}", question.words());
+            let told = log::ask(&asked);
+            let output = engine.exec(container, &command, token.as_slice()).await;
+            let answer = output.and_then(|output| {
                 let why = "nothing answers there, or the image has neither python3, curl nor wget";
-                Missing::failed(format!("{} by docker exec {container}", question.words()), Kind::Refused, why)
-            })
+                read_output(&output).ok_or_else(|| Missing::failed(asked, Kind::Refused, why))
+            });
+            told.ends_with(&answer, Answer::words);
+            answer
         }))
         .await
     }
 
     /// By exec, with any tool that opens a connection: those of [`SCRIPT`] cannot all send every method, and hide headers.
     async fn by_written_exec(&self, container: &str, question: &Question) -> Known<Answer> {
-        let failed = |kind: Kind, why: &str| {
-            Missing::failed(format!("{} by docker exec {container}", question.words()), kind, why)
-        };
+        let asked = format!("{} by docker exec {container}", question.words());
+        let failed = |kind: Kind, why: &str| Missing::failed(&asked, kind, why);
         let Some(engine) = self.engine else { return Err(failed(Kind::Unsupported, "there is no engine")) };
         let written = http::written(question)?;
         if written.len() > MOST_BY_EXEC {
@@ -282,12 +281,33 @@ impl Looker<'_> {
         let (host, port) = text::host_and_port(address).unwrap_or((address, None));
         let port = port.unwrap_or(80).to_string();
         let environment = [format!("DOCTOR_REQUEST={written}")];
-        let output = engine.exec(container, &["sh", "-c", WRITE, "sh", host, &port], &environment).await?;
-        match output.trim() {
+        let told = log::ask(&asked);
+        let output = engine.exec(container, &["sh", "-c", WRITE, "sh", host, &port], &environment).await;
+        let answer = output.and_then(|output| match output.trim() {
             NO_TOOL => Err(failed(Kind::Unsupported, "the image has neither python3, nc nor bash")),
             "" => Err(failed(Kind::Refused, "nothing answers there")),
             _ => http::read(&output).ok_or_else(|| failed(Kind::Garbage, "what came back is no HTTP")),
-        }
+        });
+        told.ends_with(&answer, Answer::words);
+        answer
+    }
+}
+
+async fn ask_with(client: &Client, deadline: Deadline, from: &str, questions: &[Question]) -> Vec<Known<Answer>> {
+    let each = questions.iter().map(async |question| {
+        deadline.ask_from(from, &question.words(), Answer::words, http::ask(client, question)).await
+    });
+    join_all(each).await
+}
+
+/// For the log: from where and by which way something of a container is asked.
+pub(super) fn from(way: Way, container: &str) -> String {
+    match way {
+        Way::Namespace => format!("from inside {container}"),
+        Way::Published => format!("over the published port of {container}"),
+        Way::Address => format!("at the address of {container}"),
+        Way::Exec => format!("by docker exec {container}"),
+        Way::Here | Way::Inferred => "from here".to_owned(),
     }
 }
 

@@ -20,18 +20,23 @@ const DECISIVE: &[&str] = &[
 /// Of a log: its decisive lines, or else its last line. Everything else in it is nobody's business.
 pub(crate) fn decisive_lines(log: &str) -> Vec<String> {
     let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let decisive: Vec<String> = lines
-        .iter()
-        .filter(|text| DECISIVE.iter().any(|needle| text.contains(needle)))
-        .map(|text| line(text))
-        .take(5)
-        .collect();
+    let decisive: Vec<String> = lines.iter().filter(|text| is_decisive(text)).map(|text| line(text)).take(5).collect();
     if decisive.is_empty() { lines.last().map(|text| line(text)).into_iter().collect() } else { decisive }
 }
 
-/// The first lines of what a health check printed.
-pub(crate) fn first_lines(output: &str) -> String {
-    output.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).map(line).collect::<Vec<_>>().join("\n")
+/// Whether a line of a log says why a program ended.
+pub(crate) fn is_decisive(line: &str) -> bool {
+    DECISIVE.iter().any(|needle| line.contains(needle))
+}
+
+/// Of what a health check printed, the lines that tell: the first ones, or the last one of a Python traceback.
+pub(crate) fn telling_lines(output: &str) -> String {
+    let lines: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let telling = match lines.as_slice() {
+        [first, .., _] if first.starts_with("Traceback ") => &lines[lines.len() - 1..],
+        _ => &lines[..lines.len().min(3)],
+    };
+    telling.iter().map(|text| line(text)).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether a variable of an environment names a proxy, or what goes around it.
@@ -66,11 +71,52 @@ const SECRET: &[&str] = &[
 /// What makes a secret of all that follows in the line.
 const SECRET_TO_THE_END: &[&str] = &["authorization", "cookie"];
 
+/// A line that may be about a request: [`line`], also without the queries of addresses and paths.
+pub(crate) fn request_line(text: &str) -> String {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ')' | '>' | ']' | '}');
+    let mut shown = String::new();
+    let mut rest = beginning(text);
+    while let Some((before, after)) = rest.split_once('?') {
+        shown.push_str(before);
+        shown.push('?');
+        let query = after.find(ends).unwrap_or(after.len());
+        if query > 0 && !before.is_empty() && !before.ends_with(char::is_whitespace) {
+            shown.push_str(LEFT_OUT);
+            rest = &after[query..];
+        } else {
+            rest = after;
+        }
+    }
+    line(&(shown + rest))
+}
+
+/// More would not be shown, and looking through megabytes takes long.
+fn beginning(text: &str) -> &str {
+    &text[..text.char_indices().nth(10 * LONGEST).map_or(text.len(), |(end, _)| end)]
+}
+
+/// Without the sequences and signs that a terminal obeys: they would part a name from its value.
+pub(crate) fn plain(text: &str) -> String {
+    let mut shown = String::new();
+    let mut signs = text.chars().peekable();
+    while let Some(sign) = signs.next() {
+        match sign {
+            // `ESC [`, parameters, and a letter (ECMA-48, 5.4).
+            '\u{1b}' if signs.peek() == Some(&'[') => {
+                signs.next();
+                while signs.next().is_some_and(|sign| !('@'..='~').contains(&sign)) {}
+            }
+            '\t' => shown.push(sign),
+            sign if sign.is_control() => {}
+            sign => shown.push(sign),
+        }
+    }
+    shown
+}
+
 /// One line without values that look like secrets, and not longer than is read.
 pub(crate) fn line(text: &str) -> String {
-    // More would not be shown, and looking through megabytes takes long.
-    let end = text.char_indices().nth(10 * LONGEST).map_or(text.len(), |(end, _)| end);
-    let text = without_user_info(&text[..end]);
+    let text = without_tokens(&without_user_info(&plain(beginning(text))));
     let lower = text.to_ascii_lowercase();
     let mut shown = String::new();
     let mut at = 0;
@@ -92,6 +138,36 @@ pub(crate) fn line(text: &str) -> String {
         None => shown,
     }
 }
+
+/// Replaces what is a secret by its form, whatever stands before it: a JSON web token, the keys of well-known services, what
+/// follows `Bearer` or `Basic`, a private key.
+fn without_tokens(text: &str) -> String {
+    let text = text.split_once("PRIVATE KEY-----").map_or(text, |(before, _)| before);
+    let mut shown = String::new();
+    let mut scheme = false;
+    for piece in text.split_inclusive(|c: char| !is_token(c)) {
+        let word = piece.trim_end_matches(|c: char| !is_token(c));
+        let by_form = word.len() >= 16 && TOKENS.iter().any(|start| word.starts_with(start));
+        // "Basic authentication failed" is no password.
+        let is_value = word.len() >= 6 && !word.chars().all(|c| c.is_ascii_lowercase());
+        if by_form || scheme && is_value {
+            shown.push_str(LEFT_OUT);
+            shown.push_str(&piece[word.len()..]);
+        } else {
+            shown.push_str(piece);
+        }
+        scheme = matches!(word, "Bearer" | "bearer" | "Basic" | "basic");
+    }
+    shown
+}
+
+fn is_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '+' | '/' | '=' | '~')
+}
+
+/// How tokens begin: JSON web tokens, GitHub, GitLab, Slack, AWS, and keys that are called so.
+const TOKENS: &[&str] =
+    &["eyJ", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "AKIA", "sk-", "sk_"];
 
 /// The first name of a secret from `at` on: where it begins and where what makes it one ends.
 fn next_name(lower: &str, at: usize) -> Option<((usize, usize), bool)> {
@@ -170,6 +246,10 @@ mod tests {
             ("https://CANARY@host/path", "@host/path"),
             ("AWS_SECRET_ACCESS_KEY=CANARY region=x", "region=x"),
             ("PASSWORD = CANARY", "PASSWORD"),
+            ("pass\u{1b}[31mword\u{1b}[0m=CANARY next", "next"),
+            ("sent Bearer CANARY-0 to x", "to x"),
+            ("key eyJCANARY.CANARY.CANARY, next", "next"),
+            (r"key: -----BEGIN PRIVATE KEY-----\nCANARY", "key"),
         ] {
             let shown = line(text);
             assert!(!shown.contains("CANARY") && shown.contains(kept), "{shown}");
@@ -178,8 +258,24 @@ mod tests {
 
     #[test]
     fn a_line_without_secrets_stays_as_it_is() {
-        for text in ["a bad token was given", "Error: adapting config using caddyfile: Caddyfile:2", "schön"] {
+        for text in [
+            "a bad token was given",
+            "Basic authentication failed",
+            "Error: adapting config using caddyfile: Caddyfile:2",
+            "schön",
+        ] {
             assert_eq!(line(text), text);
+        }
+    }
+
+    #[test]
+    fn a_request_stays_without_its_query() {
+        for (text, kept) in [
+            ("GET /a?x=CANARY&y=CANARY HTTP/1.1", "GET /a?<left out> HTTP/1.1"),
+            (r#"Get "http://b:1/?CANARY": EOF"#, r#"Get "http://b:1/?<left out>": EOF"#),
+            ("what? ? and why?", "what? ? and why?"),
+        ] {
+            assert_eq!(request_line(text), kept);
         }
     }
 
@@ -189,6 +285,15 @@ mod tests {
         assert_eq!(decisive_lines(log), ["mitmweb: error: unrecognized arguments: --flow-detail 0"]);
         assert_eq!(decisive_lines("one\ntwo\n"), ["two"]);
         assert!(decisive_lines("").is_empty());
+    }
+
+    #[test]
+    fn of_a_traceback_the_last_line_tells() {
+        let output =
+            "Traceback (most recent call last):\n  File \"<string>\", line 1\nHTTPError: HTTP Error 403: Forbidden\n";
+        assert_eq!(telling_lines(output), "HTTPError: HTTP Error 403: Forbidden");
+        assert_eq!(telling_lines("\none\ntwo\nthree\nfour"), "one\ntwo\nthree");
+        assert_eq!(telling_lines(""), "");
     }
 
     #[test]

@@ -21,9 +21,10 @@ use tokio::{
 use super::{
     deadline::Deadline,
     docker::Engined,
-    http,
+    http, log,
     names::{self, Files},
     namespace::Namespace,
+    reach,
 };
 
 /// What is to be seen from a place.
@@ -101,18 +102,18 @@ impl Looker<'_> {
         };
         match self.look_from_namespace(container, &wish).await {
             Ok(seen) => return seen,
-            Err(missing) => not_better.push(missing.to_string()),
+            Err(missing) => not_better.push(not_seen(Way::Namespace, container, &missing)),
         }
         match self.look_by_exec(container, &wish).await {
             Ok(seen) => return View { not_better, ..seen },
-            Err(missing) => not_better.push(missing.to_string()),
+            Err(missing) => not_better.push(not_seen(Way::Exec, container, &missing)),
         }
         View { not_better, ..view }
     }
 
     async fn look_from_here(&self, wish: Wish) -> View {
         let names = names::on_host(&wish.names, NAME.min(self.deadline.left())).await;
-        let connections = connect_all(&wish.connections, &names).await;
+        let connections = connect_all("from here", &wish.connections, &names).await;
         View { place: wish.place, way: Way::Here, not_better: Vec::new(), names, connections }
     }
 
@@ -127,14 +128,15 @@ impl Looker<'_> {
         let namespace = Namespace::of(container)?;
         let asked = format!("looking from inside {}", container.name);
         let (own, time, pid) = (wish.clone(), NAME.min(self.deadline.left()), namespace.pid);
+        let from = reach::from(Way::Namespace, &container.name);
         let (names, connections) = self
             .deadline
-            .ask(
+            .limit(
                 &asked,
                 namespace.run(move || async move {
                     let files = Files::of_process(pid)?;
-                    let names = names::as_container(&files, &own.names, time).await;
-                    let connections = connect_all(&own.connections, &names).await;
+                    let names = names::as_container(&from, &files, &own.names, time).await;
+                    let connections = connect_all(&from, &own.connections, &names).await;
                     Ok((names, connections))
                 }),
             )
@@ -161,15 +163,30 @@ impl Looker<'_> {
         command.push("--");
         command.extend(connections.iter().map(String::as_str));
         let output = engine.exec(&container.name, &command, &[]).await?;
-        read_output(&output, wish).ok_or_else(|| {
+        let view = read_output(&output, wish).ok_or_else(|| {
             let first = output.lines().next().unwrap_or("nothing");
             Missing::failed(
                 format!("docker exec {} sh", container.name),
                 Kind::Unsupported,
                 format!("it printed: {first}"),
             )
-        })
+        })?;
+        let from = reach::from(Way::Exec, &container.name);
+        for seen in &view.names {
+            log::say(format_args!("the name {}, {from}: {}", seen.name, names::words(&seen.answer)));
+        }
+        for seen in &view.connections {
+            let address = text::join_port(&seen.host, seen.port);
+            log::say(format_args!("a connection to {address}, {from}: {}", answered(&seen.answer)));
+        }
+        Ok(view)
     }
+}
+
+/// A way that shows nothing of a place: the reason, which the log has as well.
+fn not_seen(way: Way, container: &Container, missing: &Missing) -> String {
+    log::say(format_args!("nothing is seen {}: {missing}", reach::from(way, &container.name)));
+    missing.to_string()
 }
 
 /// Prints a line for each question: `name N RC FIRST-LINE`, `connect ADDRESS ANSWER`. It uses
@@ -258,7 +275,7 @@ fn read_output(output: &str, wish: &Wish) -> Option<View> {
 }
 
 /// Connects to each address and closes at once. A name is tried at the addresses that it was seen to have.
-async fn connect_all(wanted: &[Connection], names: &[NameSeen]) -> Vec<ConnectionSeen> {
+async fn connect_all(from: &str, wanted: &[Connection], names: &[NameSeen]) -> Vec<ConnectionSeen> {
     join_all(wanted.iter().map(async |Connection { host, port, greet }| {
         let ips: Vec<IpAddr> = match host.parse() {
             Ok(ip) => vec![ip],
@@ -270,6 +287,7 @@ async fn connect_all(wanted: &[Connection], names: &[NameSeen]) -> Vec<Connectio
                 _ => return None,
             },
         };
+        let told = log::ask(format_args!("a connection to {}, {from}", text::join_port(host, *port)));
         let start = Instant::now();
         let (mut answer, mut last, mut speaks) = (ConnectionAnswer::Failed("it has no address".to_owned()), None, None);
         for ip in ips.into_iter().take(2) {
@@ -279,6 +297,7 @@ async fn connect_all(wanted: &[Connection], names: &[NameSeen]) -> Vec<Connectio
                 break;
             }
         }
+        told.ends(answered(&answer));
         let took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         Some(ConnectionSeen { host: host.clone(), ip: last, port: *port, answer, speaks, took_ms })
     }))
@@ -286,6 +305,16 @@ async fn connect_all(wanted: &[Connection], names: &[NameSeen]) -> Vec<Connectio
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// For the log.
+fn answered(answer: &ConnectionAnswer) -> &str {
+    match answer {
+        ConnectionAnswer::Accepted => "accepted",
+        ConnectionAnswer::Refused => "refused",
+        ConnectionAnswer::TimedOut => "no answer in time",
+        ConnectionAnswer::Failed(why) => why,
+    }
 }
 
 async fn connect(ip: IpAddr, port: u16, greet: bool) -> (ConnectionAnswer, Option<Speaks>) {

@@ -6,11 +6,19 @@ use super::is_hidden;
 
 pub(crate) fn write(document: &impl Serialize) -> String {
     let text = serde_json::to_string_pretty(document).unwrap_or_default();
-    // JSON need not escape all that a terminal obeys or does not show, but it may.
-    let mut escaped: String = text
-        .chars()
-        .map(|c| if c != '\n' && is_hidden(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() })
-        .collect();
+    // JSON need not escape all that a terminal or a build server obeys, or does not show; but it may.
+    let mut escaped = String::with_capacity(text.len() + 1);
+    let mut before = '\n';
+    for c in text.chars() {
+        if c != '\n' && is_hidden(c) || c == '#' && before == '#' {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            escaped.push(c);
+        }
+        before = c;
+    }
     escaped.push('\n');
     escaped
 }
@@ -29,5 +37,5 @@ pub(crate) fn error(message: &str) -> String {
         "root_causes": [],
         "checks": [],
     });
-    format!("{document:#}\n")
+    write(&document)
 }

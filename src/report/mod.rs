@@ -2,10 +2,20 @@
 //!
 //! The structs are the JSON of schema version 1 (`docs/report.schema.json`): absent, not null; additive changes only.
 
+pub(crate) mod cut;
+pub(crate) mod github;
+pub(crate) mod issue;
 pub(crate) mod json;
+pub(crate) mod junit;
+pub(crate) mod markdown;
 pub(crate) mod short;
+mod shown;
 pub(crate) mod style;
+#[cfg(test)]
+mod tests;
 pub(crate) mod text;
+
+pub(crate) use shown::{is_hidden, shown};
 
 use caddy_doctor_checks::model::{Action, Apply, Edit, Evidence, Group, Severity};
 use serde::Serialize;
@@ -43,9 +53,21 @@ pub(crate) struct Report {
     pub(crate) doctor: &'static str,
     pub(crate) status: Status,
     pub(crate) exit_code: u8,
+    /// A warning is a failure, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) strict: bool,
     /// Some checks were left out on request.
     pub(crate) partial: bool,
     pub(crate) elapsed_ms: u64,
+    /// The `doctor.toml` that was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) config: Option<String>,
+    /// How many findings are accepted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) accepted: usize,
+    /// What else is to be said: a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
     pub(crate) setup: SetupReport,
     pub(crate) root_causes: Vec<RootCause>,
     pub(crate) checks: Vec<CheckReport>,
@@ -122,22 +144,47 @@ pub(crate) struct CheckReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
     pub(crate) explain: String,
+    /// For `--wait`: what could not be looked at, explained by nobody, and may be answered later.
+    #[serde(skip)]
+    pub(crate) may_be_answered: Option<String>,
     pub(crate) duration_ms: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct FindingReport {
+    /// Of an accepted one always a warning.
     pub(crate) severity: Severity,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) accepted: Option<AcceptedReport>,
     pub(crate) about: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hop: Option<String>,
     pub(crate) summary: String,
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) consequence_of: Vec<&'static str>,
+    /// Whether this root cause may go away without anybody's doing: something is still starting, or slow.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) may_heal: bool,
+    /// Whether it stays whatever else comes up.
+    #[serde(skip)]
+    pub(crate) certain: bool,
     pub(crate) fixes: Vec<FixReport>,
     /// Whether requests do not get past its first party.
     #[serde(skip)]
     pub(crate) breaks: bool,
+}
+
+/// Why a finding does not count.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct AcceptedReport {
+    pub(crate) reason: String,
+    /// The last day on which it is accepted, in UTC: `2026-12-31`.
+    pub(crate) expires: String,
+    /// How bad it would be otherwise.
+    pub(crate) severity: Severity,
+    /// The check whose accepted failure it follows from, when it is not accepted itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) through: Option<&'static str>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -154,10 +201,50 @@ pub(crate) struct FixReport {
     pub(crate) action: Action,
 }
 
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl CheckReport {
+    /// Whether all that it found is accepted; it is then told like a warning, which `--strict` does not count.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.status == Status::Warn && self.findings.iter().all(|finding| finding.accepted.is_some())
+    }
+}
+
+impl FindingReport {
+    /// Whether something does not work, accepted or not.
+    pub(crate) fn is_failure(&self) -> bool {
+        self.accepted.as_ref().map_or(self.severity, |accepted| accepted.severity) == Severity::Fail
+    }
+}
+
 impl Report {
     /// How many checks have this status.
     pub(crate) fn count(&self, status: Status) -> usize {
         self.checks.iter().filter(|check| check.status == status).count()
+    }
+
+    /// The root causes with the checks that found them: failures first, within each in the order of the checks.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = (&CheckReport, &FindingReport)> {
+        [Severity::Fail, Severity::Warn].into_iter().flat_map(move |severity| {
+            let findings =
+                self.checks.iter().flat_map(|check| check.findings.iter().map(move |finding| (check, finding)));
+            let is_root = move |finding: &FindingReport| {
+                finding.severity == severity && finding.consequence_of.is_empty() && finding.accepted.is_none()
+            };
+            findings.filter(move |(_, finding)| is_root(finding))
+        })
+    }
+
+    /// The checks that could not look, and nothing explains why.
+    pub(crate) fn unknown(&self) -> impl Iterator<Item = &CheckReport> {
+        self.checks.iter().filter(|check| check.status == Status::Unknown)
+    }
+
+    /// Whether a finding of this severity makes the run fail.
+    pub(crate) fn is_failure(&self, severity: Severity) -> bool {
+        severity == Severity::Fail || self.strict
     }
 
     /// The checks that have a finding or a gap which this check explains, in the order of the report.
@@ -181,31 +268,15 @@ impl Report {
     }
 }
 
-/// Escapes what a terminal would obey instead of showing: control characters, and marks that turn the direction of
-/// writing or show nothing. Names, logs and headers come from elsewhere and may hold anything.
-pub(crate) fn shown(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\t' => "    ".to_owned(),
-            c if is_hidden(c) => c.escape_default().to_string(),
-            c => c.to_string(),
-        })
-        .collect()
-}
-
-/// A control character, or a mark that turns the direction of writing or shows nothing.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_from_elsewhere_reaches_the_terminal_as_a_command() {
-        assert_eq!(shown("a\u{1b}[31mb\r\n\u{202e}c"), "a\\u{1b}[31mb\\r\\n\\u{202e}c");
-        assert_eq!(shown("schön ✓"), "schön ✓");
+impl PathReport {
+    /// Where the hops lead, one after the other: `caddy:80`, `mitmproxy:8080`. A name may itself hold an arrow.
+    pub(crate) fn nodes(&self) -> Vec<&str> {
+        let mut nodes = vec!["client"];
+        for hop in &self.hops {
+            let exact =
+                nodes.last().and_then(|before| hop.strip_prefix(before)).and_then(|rest| rest.strip_prefix(" -> "));
+            nodes.push(exact.or_else(|| hop.rsplit(" -> ").next()).unwrap_or_default());
+        }
+        nodes.split_off(1)
     }
 }

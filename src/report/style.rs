@@ -60,6 +60,7 @@ impl Styles {
 }
 
 /// `NO_COLOR` and `CLICOLOR` are obeyed by anstream, which also knows the consoles of Windows; `FORCE_COLOR` it does not know.
+/// With `CI` it would colour for a terminal that shows none, as well.
 fn is_coloured() -> bool {
     let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
     if set("NO_COLOR") {
@@ -68,8 +69,9 @@ fn is_coloured() -> bool {
     if set("FORCE_COLOR") || set("CLICOLOR_FORCE") {
         return true;
     }
+    let is_dumb = env::var_os("TERM").map_or(!cfg!(windows), |term| term.is_empty() || term == "dumb");
     let stdout = std::io::stdout();
-    stdout.is_terminal() && anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never
+    !is_dumb && stdout.is_terminal() && anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never
 }
 
 /// By the first of the locale's variables that is set; without any it is the C locale, except where there is no such thing.

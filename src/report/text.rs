@@ -1,9 +1,9 @@
 //! The report for a person: the path drawn with its broken hop, the root causes in full, what follows from them folded.
 
-use caddy_doctor_checks::model::Severity;
+use caddy_doctor_checks::model::{Evidence, Severity};
 use owo_colors::Style;
 
-use super::{CheckReport, FindingReport, FixReport, PathReport, Report, Status, shown, style::Styles};
+use super::{AcceptedReport, CheckReport, FindingReport, FixReport, PathReport, Report, Status, shown, style::Styles};
 
 /// As wide as a report gets; commands are never broken.
 const WIDTH: usize = 80;
@@ -13,25 +13,53 @@ const MOST_PATHS: usize = 6;
 pub(crate) fn write(report: &Report, styles: &Styles) -> String {
     let mut out = Writer { styles, out: String::new() };
     out.paths(&report.setup.paths);
-    for severity in [Severity::Fail, Severity::Warn] {
-        for check in &report.checks {
-            let roots = check
-                .findings
-                .iter()
-                .filter(|finding| finding.severity == severity && finding.consequence_of.is_empty());
-            for finding in roots {
-                out.root_cause(report, check, finding);
+    let mut follows = ("", Vec::new());
+    for (check, finding) in report.roots() {
+        if follows.0 != check.id {
+            follows = (check.id, report.follows_from(check.id));
+        }
+        out.root_cause(check, finding, &follows.1);
+    }
+    for check in &report.checks {
+        for finding in &check.findings {
+            let accepted = finding.accepted.as_ref().filter(|accepted| accepted.through.is_none());
+            if let Some(accepted) = accepted {
+                out.accepted(report, check, finding, accepted);
             }
         }
     }
-    for check in report.checks.iter().filter(|check| check.status == Status::Unknown) {
+    for check in report.unknown() {
         out.aside(styles.glyphs.unknown, &styles.warn, check, "could not be looked at");
     }
     // What a failure blocks is folded under it; what does not apply here is said.
     for check in report.checks.iter().filter(|check| check.status == Status::Skip && check.blocked_by.is_empty()) {
         out.aside("-", &styles.dim, check, "skipped");
     }
+    for note in &report.notes {
+        out.head("-", &styles.dim, "note", note);
+    }
     out.summary(report);
+    out.out
+}
+
+/// The paths as they are drawn, for other formats.
+pub(crate) fn paths(report: &Report) -> String {
+    let mut out = Writer { styles: &Styles::default(), out: String::new() };
+    out.paths(&report.setup.paths);
+    out.out.lines().map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect()
+}
+
+/// What was seen, for other formats: a label and its value on each line.
+pub(crate) fn evidence(evidence: &[Evidence]) -> String {
+    let mut out = Writer { styles: &Styles::default(), out: String::new() };
+    out.evidence(evidence, 0);
+    out.out
+}
+
+/// What was seen, and the fixes, for other formats.
+pub(crate) fn details(finding: &FindingReport) -> String {
+    let mut out = Writer { styles: &Styles::default(), out: String::new() };
+    out.details(finding);
     out.out
 }
 
@@ -59,21 +87,25 @@ pub(crate) fn sentence(styles: &Styles, word: &str, style: &Style, text: &str) -
     out.out
 }
 
+/// ` (accepted until 2026-12-31: it moves in autumn)`
+pub(crate) fn accepted(accepted: &AcceptedReport) -> String {
+    let through = accepted.through.map(|check| format!(" through {check}")).unwrap_or_default();
+    format!(" (accepted{through} until {}: {})", accepted.expires, accepted.reason)
+}
+
 /// `9 checks: 1 failed, 6 passed, 2 skipped`
 pub(crate) fn counts(report: &Report) -> String {
+    let accepted = report.checks.iter().filter(|check| check.is_accepted()).count();
     let words = [
-        (Status::Fail, "failed"),
-        (Status::Unknown, "unknown"),
-        (Status::Warn, "with a warning"),
-        (Status::Pass, "passed"),
-        (Status::Skip, "skipped"),
+        (report.count(Status::Fail), "failed"),
+        (report.count(Status::Unknown), "unknown"),
+        (report.count(Status::Warn) - accepted, "with a warning"),
+        (accepted, "accepted"),
+        (report.count(Status::Pass), "passed"),
+        (report.count(Status::Skip), "skipped"),
     ];
-    let counted: Vec<String> = words
-        .into_iter()
-        .map(|(status, word)| (report.count(status), word))
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
+    let counted: Vec<String> =
+        words.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
     let partial = if report.partial { " (of a part of the checks)" } else { "" };
     let noun = if report.checks.len() == 1 { "check" } else { "checks" };
     format!("{} {noun}{partial}: {}", report.checks.len(), counted.join(", "))
@@ -112,9 +144,8 @@ impl Writer<'_> {
 
     fn path(&mut self, path: &PathReport, hosts: &[&str]) {
         let glyphs = &self.styles.glyphs;
-        let nodes = path.hops.iter().map(|hop| hop.rsplit(" -> ").next().unwrap_or_default());
         let (mut plain, mut painted) = ("  client".to_owned(), "  client".to_owned());
-        for (at, node) in nodes.enumerate() {
+        for (at, node) in path.nodes().into_iter().enumerate() {
             let node = shown(node);
             let (hop, style) = if path.broken.contains(&at) {
                 (glyphs.broken_hop, &self.styles.fail)
@@ -127,10 +158,10 @@ impl Writer<'_> {
         let more = if hosts.len() > 1 { format!(" and {} more", hosts.len() - 1) } else { String::new() };
         let perhaps = if path.undecided { " (if its matchers let it)" } else { "" };
         let more = format!("{more}{perhaps}");
-        let host = format!("{}{more}", shown(hosts[0]));
-        let host = self.styles.paint(&host, &self.styles.dim);
+        let name = shown(hosts[0]);
+        let host = self.styles.paint(&format!("{name}{more}"), &self.styles.dim);
         let used = plain.chars().count();
-        let needed = hosts[0].chars().count() + more.chars().count();
+        let needed = name.chars().count() + more.chars().count();
         if used + 2 + needed <= WIDTH {
             self.line(&format!("{painted}{}{host}", " ".repeat(WIDTH - used - needed)));
         } else {
@@ -139,34 +170,13 @@ impl Writer<'_> {
         }
     }
 
-    fn root_cause(&mut self, report: &Report, check: &CheckReport, finding: &FindingReport) {
+    fn root_cause(&mut self, check: &CheckReport, finding: &FindingReport, follows: &[&str]) {
         let (glyph, style) = match finding.severity {
             Severity::Fail => (self.styles.glyphs.fail, &self.styles.fail),
             Severity::Warn => (self.styles.glyphs.warn, &self.styles.warn),
         };
         self.head(glyph, style, check.id, &finding.summary);
-        let width = finding.evidence.iter().map(|seen| seen.label.chars().count()).max().unwrap_or(0).min(30);
-        for seen in &finding.evidence {
-            let label = shown(&seen.label);
-            let painted = self.styles.paint(&format!("{label:width$}"), &self.styles.dim);
-            let lines = seen.value.lines().flat_map(|line| wrapped(&shown(line), WIDTH.saturating_sub(width + 6)));
-            // A label that is too long has a line of its own.
-            let own_line = label.chars().count() > width;
-            if own_line {
-                self.line(&format!("    {painted}"));
-            }
-            for (at, line) in lines.enumerate() {
-                match at == 0 && !own_line {
-                    true => self.line(&format!("    {painted}  {line}")),
-                    false => self.line(&format!("    {:width$}  {line}", "")),
-                }
-            }
-        }
-        for (at, fix) in finding.fixes.iter().enumerate() {
-            self.line("");
-            self.fix(if at == 0 { "fix" } else { "or" }, fix);
-        }
-        let follows = report.follows_from(check.id);
+        self.details(finding);
         if finding.severity == Severity::Fail && !follows.is_empty() {
             self.line("");
             for line in wrapped(&format!("follows from it: {}", follows.join(", ")), WIDTH - 2) {
@@ -174,6 +184,48 @@ impl Writer<'_> {
             }
         }
         self.line("");
+    }
+
+    fn accepted(&mut self, report: &Report, check: &CheckReport, finding: &FindingReport, accepted: &AcceptedReport) {
+        let AcceptedReport { expires, reason, .. } = accepted;
+        let words = format!("accepted until {expires} ({reason}): {}", finding.summary);
+        self.head("~", &self.styles.warn, check.id, &words);
+        // What it explains besides, while it is accepted.
+        let follows = report.follows_from(check.id);
+        if finding.is_failure() && !follows.is_empty() {
+            for line in wrapped(&format!("follows from it: {}", follows.join(", ")), WIDTH - 2) {
+                self.line(&format!("  {line}"));
+            }
+        }
+    }
+
+    fn details(&mut self, finding: &FindingReport) {
+        self.evidence(&finding.evidence, 4);
+        for (at, fix) in finding.fixes.iter().enumerate() {
+            self.line("");
+            self.fix(if at == 0 { "fix" } else { "or" }, fix);
+        }
+    }
+
+    fn evidence(&mut self, evidence: &[Evidence], indent: usize) {
+        let width = evidence.iter().map(|seen| seen.label.chars().count()).max().unwrap_or(0).min(30);
+        for seen in evidence {
+            let label = shown(&seen.label);
+            let painted = self.styles.paint(&format!("{label:width$}"), &self.styles.dim);
+            let room = WIDTH.saturating_sub(indent + width + 2);
+            let lines = seen.value.lines().flat_map(|line| wrapped(&shown(line), room));
+            // A label that is too long has a line of its own.
+            let own_line = label.chars().count() > width;
+            if own_line {
+                self.line(&format!("{:indent$}{painted}", ""));
+            }
+            for (at, line) in lines.enumerate() {
+                match at == 0 && !own_line {
+                    true => self.line(&format!("{:indent$}{painted}  {line}", "")),
+                    false => self.line(&format!("{:indent$}{:width$}  {line}", "", "")),
+                }
+            }
+        }
     }
 
     fn head(&mut self, glyph: &str, style: &Style, id: &str, summary: &str) {
@@ -229,7 +281,7 @@ impl Writer<'_> {
         let versions = shown(&report.versions());
         let healthy = report.status == Status::Pass;
         let counts = if healthy { self.healthy(report) } else { counts(report) };
-        if !healthy || report.count(Status::Skip) > 0 {
+        if !healthy || report.count(Status::Skip) > 0 || !report.notes.is_empty() {
             self.line("");
         }
         // A blank line more than one is no help.
@@ -243,6 +295,9 @@ impl Writer<'_> {
             self.line(&format!("{counts}   {seconds}"));
             self.line(&versions);
         }
+        if let Some(config) = &report.config {
+            self.line(&self.styles.paint(&format!("settings of {}", shown(config)), &self.styles.dim));
+        }
         if let Some(cause) = report.root_causes.first() {
             self.line(&self.styles.paint(&format!("doctor explain {} tells more", cause.check), &self.styles.dim));
         }
@@ -252,7 +307,7 @@ impl Writer<'_> {
         let passed = report.count(Status::Pass);
         let noun = if passed == 1 { "check" } else { "checks" };
         let flows = report.checks.iter().find(|check| check.id == "flows-nonzero" && check.status == Status::Pass);
-        let flows = flows.map(|check| format!(", {}", check.summary)).unwrap_or_default();
+        let flows = flows.map(|check| format!(", {}", shown(&check.summary))).unwrap_or_default();
         let partial = if report.partial { " (of a part of the checks)" } else { "" };
         format!(
             "{} {passed} {noun} passed{partial}{flows}",

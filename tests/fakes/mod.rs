@@ -237,7 +237,7 @@ impl Routes {
         self
     }
 
-    fn of(&self, request: &Request) -> Behaviour {
+    pub(crate) fn of(&self, request: &Request) -> Behaviour {
         match (&self.any, self.routes.get(&request.route)) {
             (_, Some(handler)) => handler(request),
             (Some(any), None) => any(request),
@@ -478,8 +478,37 @@ impl Setup {
     /// Starts it with other containers: `caddy`, `mitmproxy` and `backend` are given, in this order.
     pub(crate) fn start_with(self, change: impl FnOnce(&mut Vec<Value>)) -> Running {
         let (admin, mitmweb) = (Server::start(self.admin), Server::start(self.mitmweb));
+        let mut containers = Self::containers(&admin, &mitmweb);
+        change(&mut containers);
+        let engine = Server::start(engine(&containers).and(self.engine));
+        Running { engine, admin, mitmweb }
+    }
+
+    /// Starts it with containers that are others in each look: `change` is given the number of the look, from 0 on, as well.
+    pub(crate) fn start_changing(
+        self,
+        change: impl Fn(usize, &mut Vec<Value>) + Send + Sync + 'static,
+    ) -> (Running, Arc<AtomicUsize>) {
+        let (admin, mitmweb) = (Server::start(self.admin), Server::start(self.mitmweb));
+        let containers = Self::containers(&admin, &mitmweb);
+        let looks = Arc::new(AtomicUsize::new(0));
+        let (count, others) = (Arc::clone(&looks), self.engine);
+        let answers = move |request: &Request| {
+            // Each look asks for the list once, before it asks for any container.
+            let look = match request.route.as_str() {
+                "GET /containers/json" => count.fetch_add(1, Ordering::SeqCst),
+                _ => count.load(Ordering::SeqCst).saturating_sub(1),
+            };
+            let mut now = containers.clone();
+            change(look, &mut now);
+            engine(&now).and(others.clone()).of(request)
+        };
+        (Running { engine: Server::start(Routes::any(answers)), admin, mitmweb }, looks)
+    }
+
+    fn containers(admin: &Server, mitmweb: &Server) -> Vec<Value> {
         let mitm = ["mitmweb", "--mode", "reverse:http://backend:3000", "--set", "keep_host_header=true"];
-        let mut containers = vec![
+        vec![
             container(
                 "caddy",
                 &["caddy", "run", "--config", "/etc/caddy/Caddyfile"],
@@ -487,10 +516,7 @@ impl Setup {
             ),
             container("mitmproxy", &mitm, &[(8081, mitmweb.port)]),
             container("backend", &["serve"], &[]),
-        ];
-        change(&mut containers);
-        let engine = Server::start(engine(&containers).and(self.engine));
-        Running { engine, admin, mitmweb }
+        ]
     }
 }
 
@@ -505,7 +531,16 @@ impl Running {
     /// The doctor in front of it. The parts are named, so that whatever else runs on this machine is left alone.
     /// Nobody can look from inside containers that are none, so whether the backend accepts is not asked.
     pub(crate) fn doctor(&self) -> Doctor {
-        let doctor = Doctor::at(&self.engine).args(["--caddy", "caddy", "--mitmproxy", "mitmproxy"]);
+        self.before(Doctor::at(&self.engine))
+    }
+
+    /// The same, with another command than to check.
+    pub(crate) fn doctor_of(&self, command: &str) -> Doctor {
+        self.before(Doctor::at(&self.engine).args([command]))
+    }
+
+    fn before(&self, doctor: Doctor) -> Doctor {
+        let doctor = doctor.args(["--caddy", "caddy", "--mitmproxy", "mitmproxy"]);
         doctor.env("DOCTOR_SKIP", "backend-reachable")
     }
 }
@@ -664,7 +699,7 @@ pub(crate) fn mitmweb_behind(
 }
 
 /// A folder of one test, removed with all that is in it.
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
     pub(crate) fn new() -> Self {
@@ -765,12 +800,37 @@ impl Doctor {
         self.run_into()
     }
 
+    /// Nobody reads its standard error.
+    pub(crate) fn run_unheard(mut self) -> Ran {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        self.command.stdout(Stdio::piped()).stderr(writer);
+        self.run_and_hear(io::empty())
+    }
+
+    /// Its standard error is a terminal.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn run_at_terminal(mut self) -> Ran {
+        let terminal = nix::pty::openpty(None, None).unwrap();
+        self.command.stdout(Stdio::piped()).stderr(terminal.slave);
+        self.run_and_hear(fs::File::from(terminal.master))
+    }
+
     fn run_into(mut self) -> Ran {
+        let (reader, writer) = io::pipe().unwrap();
+        self.command.stderr(writer);
+        self.run_and_hear(reader)
+    }
+
+    fn run_and_hear(self, stderr: impl Read + Send + 'static) -> Ran {
+        let Self { mut command, home: _home } = self;
         let start = Instant::now();
-        let mut child = self.command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.spawn().unwrap();
+        // What it writes to ends with it, and not only with this.
+        drop(command);
         let (said, hears) = mpsc::channel();
         let stdout = child.stdout.take().map(|pipe| read_all(pipe, said.clone()));
-        let stderr = child.stderr.take().map(|pipe| read_all(pipe, said));
+        let stderr = Some(read_all(stderr, said));
         // The channel closes when both pipes have: the doctor has ended, or closed them.
         if hears.recv_timeout(TOO_LONG) == Err(mpsc::RecvTimeoutError::Timeout) {
             child.kill().unwrap();

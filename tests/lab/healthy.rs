@@ -31,6 +31,7 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "healthy-mitmdump", up: mitmdump, then: mitmdump_is_healthy },
     Setup { name: "healthy-two-setups", up: two_setups, then: the_folder_decides },
     Setup { name: "healthy-as-user", up: one_bridge, then: is_healthy_for_a_user },
+    Setup { name: "healthy-from-a-container", up: one_bridge, then: is_healthy_from_a_container },
 ];
 
 /// What a Caddyfile says in most setups.
@@ -302,4 +303,15 @@ fn is_healthy_for_a_user(lab: &Lab) {
     diagnosis.blames(&[]);
     assert_eq!(diagnosis.report["status"], "pass", "{}", diagnosis.text);
     assert_eq!(diagnosis.status("dns-lookup"), "pass", "{}", diagnosis.text);
+}
+
+/// The doctor in a container of its own on the network of the parts, as in a CI job: Docker's DNS answers it directly.
+fn is_healthy_from_a_container(lab: &Lab) {
+    lab.travels(HOST);
+    let diagnosis = lab.doctor_inside("app-net", &["--expect", "caddy:80,mitmproxy:8080,backend:3000"]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&[]);
+    assert_eq!(diagnosis.report["status"], "pass", "{}", diagnosis.text);
+    assert_eq!(diagnosis.status("vantage"), "pass", "{}", diagnosis.text);
+    assert_eq!(diagnosis.status("backend-reachable"), "pass", "{}", diagnosis.text);
 }

@@ -19,7 +19,8 @@ pub(crate) const HOST: &str = "api.example.com";
 /// Where Caddy is published on this machine.
 pub(crate) const ENTRY: u16 = 18080;
 /// Names that setups use; a container of somebody else that has one of them is in the way.
-const NAMES: &[&str] = &["caddy", "mitmproxy", "backend", "mitmproxy-shop", "shop", "edge", "inspector", "squatter"];
+const NAMES: &[&str] =
+    &["caddy", "mitmproxy", "backend", "mitmproxy-shop", "shop", "edge", "inspector", "squatter", "tests"];
 
 pub(crate) const CADDY: &str = "caddy:2";
 pub(crate) const MITMPROXY: &str = "mitmproxy/mitmproxy:10.4.2";
@@ -278,11 +279,37 @@ impl Lab {
 
     /// Runs the doctor as a user who is not root but in the group of the socket.
     pub(crate) fn doctor_as_user(&self, arguments: &[&str]) -> Diagnosis {
+        self.doctor_in_group(sh("stat -c %g /var/run/docker.sock").trim(), arguments)
+    }
+
+    /// Runs the doctor as a user who may not use the engine.
+    pub(crate) fn doctor_as_nobody(&self, arguments: &[&str]) -> Diagnosis {
+        self.doctor_in_group("65534", arguments)
+    }
+
+    fn doctor_in_group(&self, group: &str, arguments: &[&str]) -> Diagnosis {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", &format!("--regid={group}"), "--clear-groups"]).arg(self.program());
+        self.doctor_by(command, arguments)
+    }
+
+    /// The doctor where other users and containers may run it.
+    fn program(&self) -> PathBuf {
         let program = self.folder.join("doctor");
         fs::copy(env!("CARGO_BIN_EXE_doctor"), &program).unwrap();
-        let group = sh("stat -c %g /var/run/docker.sock");
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", &format!("--regid={}", group.trim()), "--clear-groups"]).arg(program);
+        program
+    }
+
+    /// Runs the doctor in a container of its own on `network`, with the engine's socket, as a CI job may.
+    pub(crate) fn doctor_inside(&self, network: &str, arguments: &[&str]) -> Diagnosis {
+        let folder = self.folder.display();
+        let options = format!(
+            "run --rm --name tests --label {LABEL} --network {network} -w {folder}/empty -v {folder}:{folder} \
+             -v /var/run/docker.sock:/var/run/docker.sock {BACKEND} {}",
+            self.program().display()
+        );
+        let mut command = Command::new("docker");
+        command.args(options.split_whitespace());
         self.doctor_by(command, arguments)
     }
 
@@ -306,7 +333,21 @@ impl Lab {
         Diagnosis { code: output.status.code().unwrap_or(-1), report, text }
     }
 
-    /// The same, with a variable in its environment.
+    /// Writes an issue report with its recording: gives it, and the one that the recording gives where there is no engine.
+    pub(crate) fn issue_report(&self) -> [String; 2] {
+        let facts = self.folder.join("facts.json");
+        let run = |option: &str, docker: Option<&str>| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_doctor"));
+            command.args(["report", option]).arg(&facts);
+            command.envs(docker.map(|endpoint| ("DOCKER_HOST", endpoint)));
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "doctor report: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        [run("--attach", None), run("--replay", Some("unix:///nonexistent"))]
+    }
+
+    /// Runs the doctor with a variable in its environment.
     pub(crate) fn doctor_with(&self, name: &str, value: &str, arguments: &[&str]) -> Diagnosis {
         let mut command = Command::new(env!("CARGO_BIN_EXE_doctor"));
         command.env(name, value);
@@ -339,6 +380,15 @@ impl Lab {
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "doctor fix {}:\n{text}", arguments.join(" "));
         text
+    }
+
+    /// Runs `doctor fix` at a terminal of its own, and types these lines.
+    pub(crate) fn fix_at_terminal(&self, typed: &str) -> String {
+        let line = format!("{} fix", env!("CARGO_BIN_EXE_doctor"));
+        let mut command = Command::new("sh");
+        command.args(["-c", "printf %s \"$1\" | script -qec \"$2\" /dev/null", "sh", typed, &line]);
+        let output = command.current_dir(self.folder.join("empty")).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Keeps what was recorded last as `tests/setups/NAME.json`, with its report, when that is asked for.

@@ -11,6 +11,7 @@ mod broken;
 mod healthy;
 mod lab;
 mod routing;
+mod wait;
 
 use std::{process::ExitCode, time::Instant};
 
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
         lab.close();
         return ExitCode::SUCCESS;
     }
-    let setups = healthy::SETUPS.iter().chain(broken::setups()).chain(routing::SETUPS);
+    let setups = healthy::SETUPS.iter().chain(broken::setups()).chain(routing::SETUPS).chain(wait::SETUPS);
     let chosen: Vec<&Setup> = setups
         .filter(|setup| words.is_empty() || words.iter().any(|word| setup.name.contains(word.as_str())))
         .collect();

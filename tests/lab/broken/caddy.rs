@@ -14,23 +14,34 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "dial-with-scheme", up: dial_with_scheme, then: dial_with_scheme_then },
     Setup { name: "dial-without-port", up: dial_without_port, then: dial_without_port_then },
     Setup { name: "dial-wrong-port", up: dial_wrong_port, then: dial_wrong_port_then },
+    Setup { name: "dial-with-path", up: dial_with_path, then: dial_with_path_then },
+    Setup { name: "dial-port-range", up: dial_port_range, then: dial_port_range_then },
+    Setup { name: "dial-other-network", up: dial_other_network, then: dial_other_network_then },
+    Setup { name: "dial-without-host", up: dial_without_host, then: dial_without_host_then },
+    Setup { name: "dial-of-host-to-web-port", up: dial_of_host_to_web_port, then: dial_of_host_to_web_port_then },
+    Setup { name: "dial-of-host-to-nothing", up: dial_of_host_to_nothing, then: dial_of_host_to_nothing_then },
     Setup { name: "dial-over-tls", up: dial_over_tls, then: dial_over_tls_then },
     Setup { name: "dial-h2c", up: dial_h2c, then: dial_h2c_then },
     Setup { name: "route-direct", up: route_direct, then: route_direct_then },
     Setup { name: "route-shadowed", up: route_shadowed, then: route_shadowed_then },
     Setup { name: "route-stale-direct", up: route_stale_direct, then: route_stale_direct_then },
+    Setup { name: "route-spreads", up: route_spreads, then: route_spreads_then },
+    Setup { name: "route-prefers-backend", up: route_prefers_backend, then: route_prefers_backend_then },
     Setup { name: "route-same-id", up: route_same_id, then: route_same_id_then },
     Setup { name: "route-missing", up: |lab| Chain::default().up(lab), then: route_missing_then },
+    Setup { name: "route-answers-itself", up: route_answers_itself, then: route_answers_itself_then },
     Setup { name: "route-to-nothing", up: route_to_nothing, then: route_to_nothing_then },
     Setup { name: "no-http-server", up: no_http_server, then: no_http_server_then },
     Setup { name: "servers-vanished", up: servers_vanished, then: servers_vanished_then },
     Setup { name: "listener-not-published", up: listener_not_published, then: listener_not_published_then },
+    Setup { name: "no-port-published", up: no_port_published, then: no_port_published_then },
     Setup { name: "listener-on-loopback", up: listener_on_loopback, then: listener_on_loopback_then },
     Setup { name: "https-not-published", up: https_not_published, then: https_not_published_then },
     Setup { name: "turned-to-tls", up: turned_to_tls, then: turned_to_tls_then },
     Setup { name: "two-caddys-on-one-port", up: two_caddys, then: two_caddys_then },
     Setup { name: "admin-on-loopback", up: admin_on_loopback, then: admin_on_loopback_then },
     Setup { name: "admin-refuses-host", up: admin_refuses_host, then: admin_refuses_host_then },
+    Setup { name: "admin-refuses-published", up: admin_refuses_published, then: admin_refuses_published_then },
     Setup { name: "admin-off", up: admin_off, then: admin_off_then },
 ];
 
@@ -132,9 +143,80 @@ fn dial_wrong_port(lab: &Lab) {
 }
 
 fn dial_wrong_port_then(lab: &Lab) {
-    let diagnosis =
-        broken(lab, &["caddy-dial: caddy dials mitmproxy:9999, and mitmproxy does not listen on port 9999"]);
+    let cause = "caddy-dial: caddy dials mitmproxy:9999, and mitmproxy does not listen on port 9999";
+    let diagnosis = broken(lab, &[cause]);
+    // A marked request says the same.
+    lab.doctor(&["--probe"]).blames(&[cause]).folds(&["flows-nonzero"]);
     fixed_both_ways(lab, dial_wrong_port, &diagnosis);
+}
+
+fn dial_with_path(lab: &Lab) {
+    routes(lab, &route("api", "mitmproxy:8080/api"));
+}
+
+fn dial_with_path_then(lab: &Lab) {
+    let diagnosis = broken(lab, &["caddy-dial: the dial `mitmproxy:8080/api` of caddy has a path behind the port"]);
+    fixed_both_ways(lab, dial_with_path, &diagnosis);
+}
+
+fn dial_port_range(lab: &Lab) {
+    routes(lab, &route("api", "mitmproxy:8080-8081"));
+}
+
+fn dial_port_range_then(lab: &Lab) {
+    let cause = "caddy-dial: the dial `mitmproxy:8080-8081` of caddy is a range of ports, and a dial is one";
+    let diagnosis = broken(lab, &[cause]);
+    fixed_both_ways(lab, dial_port_range, &diagnosis);
+}
+
+fn dial_other_network(lab: &Lab) {
+    routes(lab, &route("api", "udp/mitmproxy:8080"));
+}
+
+fn dial_other_network_then(lab: &Lab) {
+    let cause = "caddy-dial: the dial `udp/mitmproxy:8080` of caddy names the network udp, and HTTP needs tcp";
+    let diagnosis = broken(lab, &[cause]);
+    fixed_both_ways(lab, dial_other_network, &diagnosis);
+}
+
+/// What a placeholder leaves whose variable is not set.
+fn dial_without_host(lab: &Lab) {
+    dialling(lab, "{$MITMPROXY_HOST}:8080", "");
+}
+
+fn dial_without_host_then(lab: &Lab) {
+    let cause = "caddy-dial: caddy dials :8080, which is its own container, and nothing listens there";
+    let diagnosis = broken(lab, &[cause]);
+    fixed_both_ways(lab, dial_without_host, &diagnosis);
+}
+
+/// Caddy on the host's network, mitmproxy with its ports published: there the published ports are the right ones.
+fn on_host_dialling(lab: &Lab, dial: &str) {
+    lab.network("app-net");
+    lab.backend("backend", "--network app-net");
+    let published = "--network app-net -p 127.0.0.1:18082:8080 -p 127.0.0.1:18081:8081";
+    lab.mitmweb("mitmproxy", published, "http://backend:3000");
+    lab.caddy("caddy", "--network host", &format!("{{\n\thttp_port {ENTRY}\n}}\n{}", dials(dial)));
+}
+
+fn dial_of_host_to_web_port(lab: &Lab) {
+    on_host_dialling(lab, "127.0.0.1:18081");
+}
+
+fn dial_of_host_to_web_port_then(lab: &Lab) {
+    let cause = "caddy-dial: caddy dials 127.0.0.1:18081, which is mitmproxy's web interface, not its proxy";
+    let diagnosis = broken(lab, &[cause]);
+    fixed_both_ways(lab, dial_of_host_to_web_port, &diagnosis);
+}
+
+fn dial_of_host_to_nothing(lab: &Lab) {
+    on_host_dialling(lab, "127.0.0.1:8080");
+}
+
+fn dial_of_host_to_nothing_then(lab: &Lab) {
+    let cause = "caddy-dial: caddy dials 127.0.0.1:8080, and nothing listens there on this machine";
+    let diagnosis = broken(lab, &[cause]);
+    fixed_both_ways(lab, dial_of_host_to_nothing, &diagnosis);
 }
 
 fn dial_over_tls(lab: &Lab) {
@@ -203,6 +285,36 @@ fn route_stale_direct_then(lab: &Lab) {
     assert_eq!(lab.doctor(&[]).status("flows-nonzero"), "pass");
 }
 
+/// What the client library's README recommends for a fallback: half of the requests go round mitmproxy.
+fn route_spreads(lab: &Lab) {
+    routes(lab, &balanced("", "mitmproxy:8080", "backend:3000"));
+}
+
+fn balanced(policy: &str, one: &str, other: &str) -> String {
+    format!(
+        r#"{{"match":[{{"host":["{HOST}"]}}],"handle":[{{"handler":"reverse_proxy",{policy}"upstreams":[{{"dial":"{one}"}},{{"dial":"{other}"}}]}}],"terminal":true}}"#
+    )
+}
+
+fn route_spreads_then(lab: &Lab) {
+    (0..12).for_each(|_| drop(lab.travels(HOST)));
+    let warning = "caddy-route: route 0 of caddy spreads requests over mitmproxy:8080 and backend:3000, and mitmproxy sees \
+                   only some of them";
+    named(lab, &[], &[]).warns(warning);
+}
+
+fn route_prefers_backend(lab: &Lab) {
+    let policy = r#""load_balancing":{"selection_policy":{"policy":"first"}},"#;
+    routes(lab, &balanced(policy, "backend:3000", "mitmproxy:8080"));
+}
+
+fn route_prefers_backend_then(lab: &Lab) {
+    lab.travels(HOST);
+    let cause = "caddy-route: route 0 of caddy takes the first of backend:3000 and mitmproxy:8080, so mitmproxy sees a request \
+                 only when backend:3000 is down";
+    named(lab, &[], &[cause]).folds(&["flows-nonzero"]);
+}
+
 fn route_same_id(lab: &Lab) {
     routes(lab, &format!("{},{}", route("api", "mitmproxy:8080"), route("api", "backend:3000")));
 }
@@ -223,6 +335,20 @@ fn route_missing_then(lab: &Lab) {
     diagnosis.heal(lab, 0);
     lab.travels("shop.example.com");
     lab.travels(HOST);
+}
+
+/// The Host that is meant has a site of its own that answers itself.
+fn route_answers_itself(lab: &Lab) {
+    let caddyfile = format!("{}http://shop.example.com {{\n\trespond \"hello\"\n}}\n", dials("mitmproxy:8080"));
+    Chain { caddyfile: &caddyfile, ..Chain::default() }.up(lab);
+}
+
+fn route_answers_itself_then(lab: &Lab) {
+    lab.travels(HOST);
+    let cause = "caddy-route: route 0 of caddy answers by static_response for shop.example.com, and mitmproxy never sees the \
+                 request";
+    let diagnosis = named(lab, &["--host", "shop.example.com"], &[cause]);
+    assert!(diagnosis.text.contains("shop.example.com"));
 }
 
 fn route_to_nothing(lab: &Lab) {
@@ -267,6 +393,21 @@ fn listener_not_published_then(lab: &Lab) {
     let diagnosis = broken(lab, &[cause]);
     diagnosis.folds(&["flows-nonzero"]);
     fixed_both_ways(lab, listener_not_published, &diagnosis);
+}
+
+/// Right for clients in the same network, and for nobody else.
+fn no_port_published(lab: &Lab) {
+    lab.network("app-net");
+    lab.backend("backend", "--network app-net");
+    lab.mitmweb("mitmproxy", "--network app-net", "http://backend:3000");
+    lab.caddy("caddy", "--network app-net", &dials("mitmproxy:8080"));
+}
+
+fn no_port_published_then(lab: &Lab) {
+    let client = format!("wget -qO- --header 'Host: {HOST}' http://caddy/");
+    assert!(docker(&["exec", "caddy", "sh", "-c", &client]).contains("backend saw Host"));
+    let warning = "caddy-listener: caddy publishes no port that it listens on, so only other containers reach it";
+    named(lab, &[], &[]).warns(warning);
 }
 
 fn listener_on_loopback(lab: &Lab) {
@@ -377,6 +518,21 @@ fn admin_refuses_host_then(lab: &Lab) {
     let diagnosis =
         named(lab, &[], &["caddy-admin: caddy's admin API lets nobody in who asks for http://127.0.0.1:2019"]);
     diagnosis.folds(&["shared-network", "dns-lookup", "caddy-route", "caddy-dial"]);
+}
+
+/// It listens at a name, and takes no other Host than that.
+fn admin_refuses_published(lab: &Lab) {
+    let caddyfile = format!("{{\n\tadmin caddy:2019\n}}\n{}", dials("mitmproxy:8080"));
+    Chain { caddyfile: &caddyfile, caddy: "-p 127.0.0.1:12019:2019", ..Chain::default() }.up(lab);
+}
+
+fn admin_refuses_published_then(lab: &Lab) {
+    lab.travels(HOST);
+    let answer = sh("curl -s http://127.0.0.1:12019/config/");
+    assert!(answer.contains("host not allowed: 127.0.0.1:12019"), "{answer}");
+    let cause = "caddy-admin: caddy's admin API is published at 127.0.0.1:12019, and refuses whoever asks for it there";
+    let diagnosis = named(lab, &[], &[cause]);
+    diagnosis.folds(&["caddy-route", "caddy-dial"]);
 }
 
 fn admin_off(lab: &Lab) {

@@ -24,6 +24,9 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "bad-caddyfile", up: bad_caddyfile, then: bad_caddyfile_then },
     Setup { name: "health-tool-missing", up: health_tool_missing, then: health_tool_missing_then },
     Setup { name: "unhealthy", up: unhealthy, then: unhealthy_then },
+    Setup { name: "health-check-wants-password", up: health_403, then: health_403_then },
+    Setup { name: "health-check-starting", up: health_starting, then: health_starting_then },
+    Setup { name: "restarts-for-ever", up: restarts, then: restarts_then },
     Setup { name: "namespace-gone", up: namespace_gone, then: namespace_gone_then },
     Setup { name: "namespace-owner-removed", up: owner_removed, then: owner_removed_then },
     Setup { name: "backend-stopped", up: backend_stopped, then: backend_stopped_then },
@@ -411,6 +414,74 @@ fn unhealthy_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
     lab.keep(&diagnosis);
     diagnosis.blames(&["container-health: mitmproxy runs and fails its own health check"]);
+}
+
+/// A health check that asks mitmweb's API, from 11.1.2 on: 403.
+fn health_403(lab: &Lab) {
+    around(lab);
+    let script = lab.folder().join("health.sh");
+    let ask = "import urllib.request as u; u.urlopen('http://127.0.0.1:8081/')";
+    std::fs::write(&script, format!("#!/bin/sh\npython3 -c \"{ask}\"\n")).unwrap();
+    let check =
+        format!("--health-interval 1s --health-retries 1 --health-cmd /health.sh -v {}:/health.sh", script.display());
+    sh(&format!("chmod +x {}", script.display()));
+    let command =
+        "mitmweb --mode reverse:http://backend:3000 --set keep_host_header=true --set web_password=lab-password";
+    lab.run("mitmproxy", &format!("--network app-net {check} {} {command}", crate::lab::MITMPROXY_12));
+    // The first probes may come before mitmweb listens.
+    wait_until("the health check", || {
+        let health = docker(&["inspect", "-f", "{{json .State.Health}}", "mitmproxy"]);
+        health.contains("unhealthy") && health.rsplit("ExitCode").next().unwrap_or_default().contains("403")
+    });
+}
+
+fn health_403_then(lab: &Lab) {
+    lab.travels(HOST);
+    let diagnosis = lab.doctor_with("DOCTOR_WEB_PASSWORD", "lab-password", &[]);
+    lab.keep(&diagnosis);
+    diagnosis
+        .blames(&[])
+        .warns("container-health: mitmproxy works and is called unhealthy: mitmweb answers its health check with 403");
+    diagnosis.heal(lab, 0);
+    wait_until("the new health check", || {
+        docker(&["inspect", "-f", "{{.State.Health.Status}}", "mitmproxy"]).trim() == "healthy"
+    });
+}
+
+fn health_starting(lab: &Lab) {
+    around(lab);
+    let options = "--network app-net --health-interval 1s --health-start-period 600s --health-cmd false";
+    lab.mitmweb("mitmproxy", options, "http://backend:3000");
+    wait_until("a first probe", || docker(&["inspect", "-f", "{{len .State.Health.Log}}", "mitmproxy"]).trim() != "0");
+}
+
+fn health_starting_then(lab: &Lab) {
+    lab.travels(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&[]).warns("container-health: mitmproxy runs, and its health check has not passed yet");
+}
+
+/// Its command is wrong, and the engine starts it again and again.
+fn restarts(lab: &Lab) {
+    around(lab);
+    let options = format!("--network app-net --restart always {MITMPROXY}");
+    lab.run("mitmproxy", &format!("{options} mitmweb --mode reverse:http://backend:3000 --flow-detail 0"));
+    wait_until("a few restarts", || {
+        docker(&["inspect", "-f", "{{.RestartCount}}", "mitmproxy"]).trim().parse::<u32>().is_ok_and(|count| count > 2)
+    });
+}
+
+fn restarts_then(lab: &Lab) {
+    // Between two starts it runs for a moment.
+    let restarting = || docker(&["inspect", "-f", "{{.State.Status}}", "mitmproxy"]).trim() == "restarting";
+    wait_until("the pause between two starts", restarting);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    let roots = diagnosis.root_causes();
+    assert!(roots[0].starts_with("fail container-health: mitmproxy starts and ends again and again ("), "{roots:?}");
+    assert_eq!(roots.len(), 1, "{roots:?}");
+    assert!(diagnosis.text.contains("unrecognized arguments: --flow-detail 0"), "{}", diagnosis.text);
 }
 
 /// A restart gives the backend a new namespace; mitmproxy stays in the old one.

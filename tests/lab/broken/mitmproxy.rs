@@ -10,7 +10,10 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "web-on-loopback", up: web_on_loopback, then: web_on_loopback_then },
     Setup { name: "web-by-name", up: web_by_name, then: web_by_name_then },
     Setup { name: "password-wanted", up: password_wanted, then: password_wanted_then },
+    Setup { name: "password-wrong", up: password_wanted, then: password_wrong_then },
     Setup { name: "regular-mode", up: regular_mode, then: regular_mode_then },
+    Setup { name: "socks-mode", up: socks_mode, then: socks_mode_then },
+    Setup { name: "target-is-caddy", up: target_is_caddy, then: target_is_caddy_then },
     Setup { name: "target-on-loopback", up: target_on_loopback, then: target_on_loopback_then },
     Setup { name: "target-is-itself", up: target_is_itself, then: target_is_itself_then },
     Setup { name: "target-without-scheme", up: target_without_scheme, then: target_without_scheme_then },
@@ -22,10 +25,14 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "plain-to-tls-backend", up: plain_to_tls, then: plain_to_tls_then },
     Setup { name: "backend-certificate", up: certificate, then: certificate_then },
     Setup { name: "intercept-holds", up: intercept_holds, then: intercept_holds_then },
+    Setup { name: "intercept-set", up: intercept_set, then: intercept_set_then },
+    Setup { name: "allow-hosts", up: allow_hosts, then: allow_hosts_then },
+    Setup { name: "block-list", up: block_list, then: block_list_then },
     Setup { name: "view-filter", up: view_filter, then: view_filter_then },
     Setup { name: "ignore-hosts", up: ignore_hosts, then: ignore_hosts_then },
     Setup { name: "proxyauth", up: proxyauth, then: proxyauth_then },
     Setup { name: "client-is-blocked", up: client_is_blocked, then: client_is_blocked_then },
+    Setup { name: "private-clients-blocked", up: private_blocked, then: private_blocked_then },
     Setup { name: "flows-hidden-from-probe", up: flows_hidden, then: flows_hidden_then },
     Setup { name: "nearly-out-of-memory", up: nearly_out_of_memory, then: nearly_out_of_memory_then },
     Setup { name: "slow", up: slow, then: slow_then },
@@ -80,13 +87,22 @@ fn password_wanted_then(lab: &Lab) {
     let without = lab.doctor(&[]);
     assert_eq!((without.code, without.status("mitmweb-api").as_str()), (3, "unknown"), "{}", without.text);
     let wrong = lab.doctor_with("DOCTOR_WEB_PASSWORD", "wrong", &[]);
-    wrong.blames(&["mitmweb-api: mitmproxy does not take the password that the doctor was given"]);
+    wrong.blames(&[WRONG_PASSWORD]);
     let right = lab.doctor_with("DOCTOR_WEB_PASSWORD", "lab-password", &[]);
     lab.keep(&right);
     right.blames(&[]).warns("keep-host-header: the backend of mitmproxy sees Host backend:3000, not api.example.com");
     // The printed command takes the password from the environment.
     sh(&format!("export DOCTOR_WEB_PASSWORD=lab-password; {}", right.commands(0)));
     assert!(lab.travels(HOST).contains(&format!("backend saw Host {HOST}")));
+}
+
+const WRONG_PASSWORD: &str = "mitmweb-api: mitmproxy does not take the password that the doctor was given";
+
+fn password_wrong_then(lab: &Lab) {
+    lab.travels(HOST);
+    let diagnosis = lab.doctor_with("DOCTOR_WEB_PASSWORD", "wrong", &[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&[WRONG_PASSWORD]).folds(&["flows-nonzero", "capture-filters"]);
 }
 
 fn regular_mode(lab: &Lab) {
@@ -99,6 +115,29 @@ fn regular_mode_then(lab: &Lab) {
         &["reverse-mode: mitmproxy is in regular mode, so it sends what caddy passes on to whatever the Host names"],
     );
     fixed_both_ways(lab, regular_mode, &diagnosis);
+}
+
+/// A mode that takes no plain HTTP requests.
+fn socks_mode(lab: &Lab) {
+    with_command(lab, "mitmweb --mode socks5 --set keep_host_header=true");
+}
+
+fn socks_mode_then(lab: &Lab) {
+    let cause = "reverse-mode: mitmproxy is in socks5 mode, which takes no requests from caddy";
+    let diagnosis = broken(lab, &[cause]);
+    fixed_both_ways(lab, socks_mode, &diagnosis);
+}
+
+/// Every request would go round and round, so none is sent here.
+fn target_is_caddy(lab: &Lab) {
+    targeting(lab, "http://caddy:80");
+}
+
+fn target_is_caddy_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    let cause = "reverse-mode: mitmproxy sends requests back to caddy, which sends them to mitmproxy again";
+    diagnosis.blames(&[cause]).folds(&["flows-nonzero"]);
 }
 
 fn target_on_loopback(lab: &Lab) {
@@ -178,6 +217,7 @@ fn backend_refuses_then(lab: &Lab) {
     let answer = request(ENTRY, HOST).unwrap();
     assert!(answer.starts_with("HTTP/1.1 502") && answer.contains("Content-Length: 0"), "{answer}");
     broken(lab, &[super::BACKEND_REFUSES]).folds(&["flows-nonzero"]);
+    lab.doctor(&["--probe"]).blames(&[super::BACKEND_REFUSES]).folds(&["flows-nonzero"]);
 }
 
 fn backend_drops(lab: &Lab) {
@@ -261,6 +301,43 @@ fn intercept_holds_then(lab: &Lab) {
     fixed_both_ways(lab, intercept_holds, &diagnosis);
 }
 
+/// Nothing is held yet; the next request will be.
+fn intercept_set(lab: &Lab) {
+    Chain::default().up(lab);
+    lab.set_option("mitmproxy", r#"{"intercept": "~all"}"#);
+}
+
+fn intercept_set_then(lab: &Lab) {
+    let diagnosis = named(lab, &[], &[]);
+    diagnosis.warns("capture-filters: mitmproxy holds every request that matches its intercept filter");
+    lab.fix(&["--yes", "capture-filters"]);
+    lab.travels(HOST);
+}
+
+fn allow_hosts(lab: &Lab) {
+    with_command(lab, &format!("{COMMAND} --allow-hosts elsewhere"));
+}
+
+fn allow_hosts_then(lab: &Lab) {
+    lab.travels(HOST);
+    let warning =
+        "capture-filters: mitmproxy passes on requests of this setup unseen, since its allow_hosts names others";
+    named(lab, &[], &[]).warns(warning);
+    lab.fix(&["--yes", "capture-filters"]);
+    lab.travels(HOST);
+    assert_eq!(lab.doctor(&[]).status("flows-nonzero"), "pass");
+}
+
+fn block_list(lab: &Lab) {
+    Chain::default().up(lab);
+    lab.set_option("mitmproxy", r#"{"block_list": [":~u blocked:444"]}"#);
+}
+
+fn block_list_then(lab: &Lab) {
+    lab.travels(HOST);
+    named(lab, &[], &[]).warns("capture-filters: mitmproxy has a block_list: it may answer requests by itself");
+}
+
 fn view_filter(lab: &Lab) {
     Chain::default().up(lab);
     lab.set_option("mitmproxy", r#"{"view_filter": "~u nomatch"}"#);
@@ -270,6 +347,8 @@ fn view_filter_then(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = named(lab, &[], &[]);
     diagnosis.warns("capture-filters: mitmproxy lists and counts only the flows that match its view_filter");
+    lab.fix(&["--yes", "capture-filters"]);
+    assert_eq!(lab.doctor(&[]).status("flows-nonzero"), "pass", "what was captured is listed again");
 }
 
 fn ignore_hosts(lab: &Lab) {
@@ -280,6 +359,9 @@ fn ignore_hosts_then(lab: &Lab) {
     lab.travels(HOST);
     let warning = "capture-filters: mitmproxy passes on requests of this setup unseen, by its ignore_hosts";
     named(lab, &[], &[]).warns(warning);
+    lab.fix(&["--yes", "capture-filters"]);
+    lab.travels(HOST);
+    assert_eq!(lab.doctor(&[]).status("flows-nonzero"), "pass");
 }
 
 fn proxyauth(lab: &Lab) {
@@ -314,6 +396,20 @@ fn client_is_blocked_then(lab: &Lab) {
         &["capture-filters: mitmproxy closes connections from caddy by block_global: 172.33.77.4 is a public address"],
     );
     fixed_both_ways(lab, client_is_blocked, &diagnosis);
+}
+
+fn private_blocked(lab: &Lab) {
+    with_command(lab, &format!("{COMMAND} --set block_private=true"));
+}
+
+fn private_blocked_then(lab: &Lab) {
+    lab.does_not_travel(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    let roots = diagnosis.root_causes();
+    let cause = "fail capture-filters: mitmproxy closes connections from caddy by block_private";
+    assert!(roots[0].starts_with(cause), "{}", diagnosis.text);
+    fixed_both_ways(lab, private_blocked, &diagnosis);
 }
 
 /// With --probe an empty list is a failure that says where the request ended.

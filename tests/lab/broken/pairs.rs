@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Setup,
-    lab::{HOST, Lab, docker},
+    lab::{ENTRY, HOST, Lab, MITMPROXY, docker},
 };
 
 pub(crate) const SETUPS: &[Setup] = &[
@@ -15,6 +15,7 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "pair-direct-and-web-on-loopback", up: direct_and_web, then: direct_and_web_then },
     Setup { name: "pair-admin-and-loopback-target", up: admin_and_target, then: admin_and_target_then },
     Setup { name: "pair-listener-and-backend", up: listener_and_backend, then: listener_and_backend_then },
+    Setup { name: "pair-networks-and-web-on-loopback", up: networks_and_web, then: networks_and_web_then },
     Setup { name: "pair-web-port-and-scheme", up: web_port_and_scheme, then: web_port_and_scheme_then },
     Setup { name: "pair-networks-and-admin", up: networks_and_admin, then: networks_and_admin_then },
     Setup { name: "pair-backend-stopped-and-direct", up: stopped_and_localhost, then: stopped_and_localhost_then },
@@ -84,6 +85,26 @@ fn listener_and_backend(lab: &Lab) {
 fn listener_and_backend_then(lab: &Lab) {
     let port = "caddy-listener: port 18080 of this machine leads to port 80 of caddy, where no server listens";
     broken(lab, &[port, BACKEND_REFUSES]);
+}
+
+fn networks_and_web(lab: &Lab) {
+    lab.network("app-net");
+    lab.network("edge-net");
+    lab.backend("backend", "--network app-net");
+    let options = "--network app-net -p 127.0.0.1:18081:8081";
+    lab.run("mitmproxy", &format!("{options} {MITMPROXY} {COMMAND}"));
+    lab.wait_for_port("mitmproxy", 8081);
+    lab.caddy("caddy", &format!("--network edge-net -p 127.0.0.1:{ENTRY}:80"), &dials("mitmproxy:8080"));
+}
+
+/// What is made anew would lose what was done to it before: so that is done first, and the rest with the next run.
+fn networks_and_web_then(lab: &Lab) {
+    broken(lab, &["shared-network: caddy and mitmproxy share no network", WEB_ON_LOOPBACK]);
+    let typed = lab.fix_at_terminal("y\ny\n");
+    assert!(typed.contains("run doctor fix once more"), "{typed}");
+    lab.fix(&["--yes"]);
+    lab.travels(HOST);
+    lab.doctor(&[]).blames(&[]);
 }
 
 fn web_port_and_scheme(lab: &Lab) {
