@@ -66,7 +66,9 @@ fn run(
             verdict.evidence.push(Evidence::new(hop.id(), format!("{scheme} goes over UDP, which was not tried")));
             continue;
         }
+        let unseen = View::planned(&hop.place);
         let view = match views.map(|views| views.from(&hop.place)) {
+            _ if hop.is_planned(containers.unwrap_or(&none)) => &unseen,
             Ok(Some(view)) => view,
             Ok(None) => {
                 verdict.gaps.push(Gap::on(hop, format!("nothing was seen from inside {}", hop.from)));
@@ -148,6 +150,10 @@ impl Case<'_> {
         let connection = hop.dial.port.and_then(|port| self.view.connection(&hop.dial.host, port));
         let Some(connection) = connection else {
             match &hop.to {
+                _ if hop.is_planned(self.containers) => {
+                    self.planned(verdict);
+                    return false;
+                }
                 _ if over_host => verdict.evidence.push(judged_elsewhere(hop)),
                 Some(to) if self.setup.mitmproxies.iter().any(|part| part.name == *to) => {
                     let value = format!(
@@ -188,6 +194,23 @@ impl Case<'_> {
             }
         }
         true
+    }
+
+    /// Before `up` nothing can be tried; that a port is the one published on the host can be seen in the file.
+    fn planned(&self, verdict: &mut Verdict) {
+        let hop = self.hop;
+        verdict.evidence.push(Evidence::new(hop.id(), "nothing runs yet, so it was not tried"));
+        let is_published = |own: &&Container| own.ports.iter().any(|port| port.host_port == hop.dial.port);
+        let Some(own) = hop.to.as_ref().and_then(|to| self.containers.named(to)).filter(is_published) else { return };
+        let Some(port) = self.other_port(own) else { return };
+        let (to, dial) = (&own.name, &hop.dial);
+        let summary = format!(
+            "{} sends requests to {dial}, and that is the port published on the host: inside the network {to} has {port}",
+            hop.from
+        );
+        let finding = Finding::warn([&hop.from], summary).on(hop).seen(format!("{to}'s ports"), ports_of(own));
+        let title = format!("aim at {}, the port that {to} has inside", text::join_port(&dial.host, port));
+        verdict.findings.push(self.with_target(finding, title, |own| Target { port, ..own }));
     }
 
     fn not_tried(&self) -> String {

@@ -1,11 +1,11 @@
 use crate::model::{
     Action, Edit, Evidence, Explains, Finding, Fix, Gap, Part, Place, Role, Setup, Verdict,
     caddy::{Caddies, CaddyConfig, CaddySeen},
-    docker::Containers,
+    docker::{Container, Containers},
     facts::{Attempt, Kind, Missing},
     fix::{self, ApiAt, Change},
     path::listen_port,
-    view::PublishedSeen,
+    view::{PublishedSeen, Way},
 };
 
 check! {
@@ -38,11 +38,21 @@ check! {
 fn run(setup: &Setup, caddies: &Caddies, containers: Result<&Containers, &Missing>) -> Verdict {
     let mut verdict = Verdict::default();
     verdict.gaps.extend(setup.gap(Role::Caddy));
+    let mut planned = 0;
     for part in &setup.caddies {
         let Some(seen) = caddies.named(&part.name) else {
             verdict.gaps.push(Gap::about([&part.name], format!("{} was not asked", part.name)));
             continue;
         };
+        if seen.way == Way::Planned {
+            let owner = containers.ok().and_then(|all| match &part.place {
+                Place::Container(owner) => all.named(owner),
+                Place::Host => None,
+            });
+            before_up(&mut verdict, part, seen, containers.ok(), owner);
+            planned += 1;
+            continue;
+        }
         match &seen.config {
             Ok(config) => {
                 verdict.evidence.push(Evidence::new(&part.name, format!("answers at {} ({})", seen.admin, seen.way)));
@@ -64,8 +74,57 @@ fn run(setup: &Setup, caddies: &Caddies, containers: Result<&Containers, &Missin
             }
         }
     }
+    if planned > 0 && planned == setup.caddies.len() && verdict.findings.is_empty() && verdict.gaps.is_empty() {
+        let evidence = std::mem::take(&mut verdict.evidence);
+        return Verdict { evidence, ..Verdict::not_applicable(crate::model::before_up::NOTHING_RUNS) };
+    }
     verdict.summary = "Caddy's admin API answers".to_owned();
     verdict
+}
+
+/// What can be told of the admin API before `up`: where it will listen, and who will get there.
+fn before_up(
+    verdict: &mut Verdict,
+    part: &Part,
+    seen: &CaddySeen,
+    containers: Option<&Containers>,
+    owner: Option<&Container>,
+) {
+    let name = &part.name;
+    let config = match &seen.config {
+        Ok(config) => config,
+        Err(missing) => {
+            verdict.gaps.push(Gap::about([name], missing.to_string()));
+            return;
+        }
+    };
+    let own = containers.and_then(|all| all.named(name)).and_then(|own| own.detail.as_ref());
+    let variable = own.and_then(|detail| detail.environment("CADDY_ADMIN"));
+    let configured = config.admin.as_ref().and_then(|admin| admin.listen.as_deref());
+    let listen = configured.or(variable).unwrap_or("localhost:2019").to_owned();
+    verdict.evidence.push(Evidence::new(name, format!("its admin API will listen on {listen}")));
+    let Some(port) = listen_port(&listen) else { return };
+    let Some((ip, host_port)) = owner.and_then(|owner| owner.published(port)) else { return };
+    let address = format!("{ip}:{host_port}");
+    let host = listen.rsplit_once(':').map_or("", |(host, _)| host).trim_matches(['[', ']']);
+    let everywhere = owner.is_some_and(|owner| {
+        owner.ports.iter().any(|own| own.host_port == Some(host_port) && is_everywhere(&own.host_ip))
+    });
+    if matches!(host, "localhost" | "::1") || host.starts_with("127.") {
+        let finding = Finding::fail(
+            [name],
+            format!("{name}'s admin API is published at {address}, and listens on {listen} only inside the container"),
+        )
+        .explaining(Explains::Nothing);
+        verdict.findings.push(open_up(finding, part, seen, config, port, containers));
+    } else if everywhere && is_everywhere(host) {
+        verdict.findings.push(exposed(
+            name,
+            format!("{name}'s admin API will be open on all interfaces of this machine, and asks for no password"),
+            ("published at", format!("0.0.0.0:{host_port}")),
+            format!("publish it as 127.0.0.1:{host_port}:{port}"),
+        ));
+    }
 }
 
 /// What a user of the published port sees.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::model::{
     Action, Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Part, Paths, Place, Role, Setup, Verdict,
-    caddy::Caddies,
+    caddy::{Caddies, CaddyConfig},
     docker::{Container, Containers},
     facts::Attempt,
     fix::ApiAt,
@@ -58,6 +58,7 @@ fn run(
         let Ok(config) = &seen.config else { continue };
         let judge = Judge {
             part,
+            config,
             admin: &seen.admin,
             paths,
             setup,
@@ -108,6 +109,7 @@ impl<'p> Dialled<'p> {
 
 struct Judge<'j> {
     part: &'j Part,
+    config: &'j CaddyConfig,
     admin: &'j str,
     paths: &'j Paths,
     setup: &'j Setup,
@@ -185,6 +187,10 @@ impl Judge<'_> {
             .views
             .and_then(|views| views.from(&hop.place))
             .and_then(|view| Some((view.way, view.connection(&hop.dial.host, hop.dial.port?)?)));
+        if self.containers.is_some_and(|all| hop.is_planned(all)) {
+            self.planned(hop, dialled, verdict);
+            return;
+        }
         match (&hop.meaning, connection.map(|(_, seen)| &seen.answer)) {
             (Meaning::Itself, Some(ConnectionAnswer::Refused)) => verdict.add(self.itself(hop, dialled)),
             (Meaning::Itself, None) if hop.to.is_none() => verdict
@@ -206,6 +212,29 @@ impl Judge<'_> {
             }
             // A name that does not resolve, or the host's own ports: other checks tell.
             _ => {}
+        }
+    }
+
+    /// Before `up`: Caddy's own image runs nothing but Caddy, so what is dialled on itself is nobody.
+    fn planned(&self, hop: &Hop, dialled: &Dialled<'_>, verdict: &mut Verdict) {
+        let is_alone = |containers: &Containers| {
+            let own = containers.named(&hop.from);
+            own.is_some_and(|own| text::base_name(own.image.split([':', '@']).next().unwrap_or_default()) == "caddy")
+                && !containers.0.iter().any(|other| other.name != hop.from && containers.place_of(other) == hop.place)
+        };
+        let serves = |port| {
+            let config = self.config;
+            config.servers().values().any(|server| server.listen_ports().any(|own| own == port))
+        };
+        let is_nobody = hop.meaning == Meaning::Itself
+            && hop.place != Place::Host
+            && hop.to.is_none()
+            && self.containers.is_some_and(is_alone)
+            && !hop.dial.port.is_some_and(serves);
+        if is_nobody {
+            verdict.add(self.itself(hop, dialled));
+        } else {
+            verdict.evidence.push(Evidence::new(hop.id(), "nothing runs yet, so it was not tried"));
         }
     }
 
@@ -275,7 +304,12 @@ impl Judge<'_> {
             }
             Place::Host => format!("{} dials {}, and nothing listens there on this machine", hop.from, hop.dial),
         };
-        let mut finding = Finding::fail(self.parties(), summary).on(hop).seen("a connection from there", "was refused");
+        let planned = self.containers.is_some_and(|all| hop.is_planned(all));
+        let (label, how) = match planned {
+            true => ("in that container", "the compose file runs Caddy, and nothing else"),
+            false => ("a connection from there", "was refused"),
+        };
+        let mut finding = Finding::fail(self.parties(), summary).on(hop).seen(label, how);
         // Somebody may come to listen there: a container that shares this place, or one that publishes the port.
         let others: Vec<&Container> = self.containers.into_iter().flat_map(|all| &all.0).collect();
         let shares = |own: &&&Container| {

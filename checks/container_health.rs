@@ -1,5 +1,5 @@
 use crate::model::{
-    Action, Apply, Evidence, Explains, Finding, Fix, Gap, Missing, Paths, Setup, Verdict,
+    Action, Apply, Evidence, Explains, Finding, Fix, Gap, Missing, Paths, Setup, Verdict, before_up,
     docker::{Container, Containers, Detail, Program},
     facts::{Attempt, Kind},
     fix::{self, Change},
@@ -39,6 +39,11 @@ fn run(setup: &Setup, containers: &Containers, paths: Result<&Paths, &Missing>) 
     if parts.is_empty() {
         return Verdict::not_applicable("no part runs in a container");
     }
+    let (planned, parts): (Vec<&Container>, Vec<&Container>) = parts.into_iter().partition(|own| own.is_planned());
+    verdict.findings.extend(planned.iter().filter_map(|own| console_without_terminal(own)));
+    if parts.is_empty() && verdict.findings.is_empty() {
+        return Verdict::not_applicable(before_up::NOTHING_RUNS);
+    }
     for container in &parts {
         match &container.detail {
             Some(detail) => match judge(containers, container, detail) {
@@ -56,6 +61,18 @@ fn run(setup: &Setup, containers: &Containers, paths: Result<&Paths, &Missing>) 
         many => format!("all {many} containers run"),
     };
     verdict
+}
+
+/// A service that runs the console program, and is given no terminal.
+fn console_without_terminal(container: &Container) -> Option<Finding> {
+    let name = &container.name;
+    let Some(Program::Mitmproxy(line)) = &container.program else { return None };
+    let has_tty = container.detail.as_ref().is_some_and(|detail| detail.tty);
+    (line.interface == Interface::Mitmproxy && !has_tty).then(|| {
+        Finding::fail([name], format!("{name} will end at once: the console program mitmproxy needs a terminal"))
+            .seen("its command", "mitmproxy, and the compose file says no `tty: true`")
+            .fix(run_mitmweb(container))
+    })
 }
 
 fn not_inspected(container: &Container) -> String {

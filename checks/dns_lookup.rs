@@ -5,7 +5,7 @@ use crate::model::{
     caddy::Caddies,
     docker::{Attachment, Container, Containers, Networks, is_user_defined},
     facts::Attempt,
-    fix::{ApiAt, Edit},
+    fix::{self, ApiAt, Edit},
     mitmproxy::{Mitmproxies, Mode},
     names::{self, Meaning},
     path::HopKind,
@@ -55,6 +55,10 @@ fn run(
     let mut names = 0;
     for hop in paths.relevant().filter(is_name) {
         names += 1;
+        if hop.is_planned(containers) {
+            cases.planned(&mut verdict, hop);
+            continue;
+        }
         match views.map(|views| views.from(&hop.place)) {
             Ok(Some(view)) => match view.name(&hop.dial.host) {
                 Some(seen) => cases.judge(&mut verdict, hop, view, seen),
@@ -201,6 +205,48 @@ impl Cases<'_> {
         }
     }
 
+    /// Before `up`: what the networks' DNS will answer follows from the file, what the outside says does not.
+    fn planned(&self, verdict: &mut Verdict, hop: &Hop) {
+        let (from, name) = (&hop.from, hop.dial.host.trim_end_matches('.'));
+        match &hop.meaning {
+            Meaning::Container { name: own, network } => {
+                verdict
+                    .evidence
+                    .push(Evidence::new(hop.id(), format!("{name} is {own} on {network} ({})", Way::Planned)));
+            }
+            Meaning::Elsewhere(names) => verdict.findings.push(
+                Finding::fail(
+                    names.clone(),
+                    format!("{name} is the name of {} only on networks that {from} is not on", text::list(names)),
+                )
+                .on(hop)
+                .seen("how it is known", Way::Planned.to_string()),
+            ),
+            Meaning::Unknown if !name.contains('.') => {
+                let names = self.names_at(&hop.place);
+                let others = names.iter().map(String::as_str).filter(|other| other != from);
+                let near = text::nearest(name, others);
+                let summary = format!("{name}, which {from} dials, is nobody's name in the compose file");
+                // The outside may know a name that the file does not; that is rare, and not likely of one that is so near.
+                let finding = match near {
+                    Some(_) => Finding::fail([from], summary),
+                    None => Finding::warn([from], summary),
+                };
+                let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                let finding =
+                    finding.on(hop).seen("dial", hop.dial.to_string()).seen("names that will exist there", known);
+                verdict.findings.push(match (near, hop.dial.port) {
+                    (Some(near), Some(port)) => {
+                        let dial = text::join_port(near, port);
+                        finding.fix(self.dial_instead(hop, &dial, &format!("dial {dial}: did you mean {near}?")))
+                    }
+                    _ => finding.fix(Fix::new("dial a name that the file gives to a service", Action::Manual)),
+                });
+            }
+            _ => verdict.evidence.push(Evidence::new(hop.id(), format!("{name} is looked up when it runs"))),
+        }
+    }
+
     fn unknown(&self, hop: &Hop, view: &View, seen: &NameSeen) -> Finding {
         let (from, name) = (&hop.from, &hop.dial.host);
         let names = self.names_at(&hop.place);
@@ -261,7 +307,7 @@ impl Cases<'_> {
         let on = own.iter().filter(|attached| is_user_defined(&attached.network));
         let mut names: Vec<String> = on
             .flat_map(|attached| {
-                let running = self.containers.0.iter().filter(|other| other.runs());
+                let running = self.containers.0.iter().filter(|other| other.lives());
                 running.filter_map(|other| other.on(&attached.network))
             })
             .flat_map(|attached| attached.names.iter().cloned())
@@ -307,7 +353,7 @@ impl Cases<'_> {
             }
             HopKind::Target => {
                 let seen = self.mitmproxies.and_then(|all| all.named(&hop.from));
-                let Some(seen) = seen.filter(|seen| seen.options.is_ok()) else {
+                let Some(seen) = seen.filter(|seen| seen.options.is_ok() || seen.is_told_by_its_command()) else {
                     return Fix::new(title, Action::Manual);
                 };
                 let corrected = |mode: Mode| match mode.target {
@@ -318,23 +364,7 @@ impl Cases<'_> {
                     _ => mode.spec,
                 };
                 let modes: Vec<String> = seen.modes().0.into_iter().map(corrected).collect();
-                // Before 9.0 the option was one string.
-                let value = match (seen.major_version(), modes.as_slice()) {
-                    (Some(..=8), [mode]) => serde_json::json!(mode),
-                    (_, modes) => serde_json::json!(modes),
-                };
-                let action = Action::SetOption {
-                    at: ApiAt::of(part, &seen.web),
-                    option: "mode",
-                    value,
-                    password: seen.wants_password(),
-                };
-                let text = modes.iter().map(|mode| format!("--mode {mode}")).collect::<Vec<_>>().join(" ");
-                Fix::new(title, action).edit(Edit {
-                    file: format!("the command of {}", hop.from),
-                    language: "sh",
-                    text,
-                })
+                fix::set_modes(part, seen, title, &modes)
             }
         }
     }

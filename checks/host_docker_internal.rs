@@ -2,14 +2,14 @@ use std::net::IpAddr;
 
 use crate::model::{
     Action, Apply, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Role, Setup, Verdict,
-    docker::{Containers, Networks},
+    docker::{Containers, EngineSeen, Networks},
     facts::Attempt,
     fix::{self, Change},
     host::{Host, Listener},
     names::Meaning,
     path::HopKind,
     text,
-    view::{ConnectionAnswer, NameAnswer, View, Views},
+    view::{ConnectionAnswer, NameAnswer, View, Views, Way},
 };
 
 check! {
@@ -31,7 +31,7 @@ check! {
     id: "host-docker-internal",
     group: Network,
     after: ["setup-found", "container-health", "caddy-admin"],
-    needs: [Setup, Paths, Containers, Networks, Attempt<Views>, Attempt<Host>],
+    needs: [Setup, Paths, Containers, Networks, Attempt<Views>, Attempt<Host>, Attempt<EngineSeen>],
     run: run,
 }
 
@@ -42,6 +42,7 @@ fn run(
     networks: &Networks,
     views: Result<&Views, &Missing>,
     host: Result<&Host, &Missing>,
+    engine: Result<&EngineSeen, &Missing>,
 ) -> Verdict {
     let mut verdict = Verdict::default();
     verdict.gaps.extend(setup.gap(Role::Caddy));
@@ -52,6 +53,10 @@ fn run(
         return Verdict::not_applicable("no container dials the host");
     }
     for hop in &hops {
+        if hop.is_planned(containers) {
+            planned(&mut verdict, containers, host.ok(), engine.ok(), hop);
+            continue;
+        }
         match views.map(|views| views.from(&hop.place)) {
             Ok(Some(view)) => look(&mut verdict, containers, networks, host.ok(), hop, view),
             Ok(None) => verdict.gaps.push(Gap::on(hop, format!("nothing was seen from inside {}", hop.from))),
@@ -62,6 +67,52 @@ fn run(
     }
     verdict.summary = "every container that dials the host reaches it".to_owned();
     verdict
+}
+
+/// Before `up`: whether the name will be there follows from `extra_hosts` and the engine; the port is tried when it runs.
+fn planned(
+    verdict: &mut Verdict,
+    containers: &Containers,
+    host: Option<&Host>,
+    engine: Option<&EngineSeen>,
+    hop: &Hop,
+) {
+    let name = hop.dial.host.trim_end_matches('.');
+    let Place::Container(place) = &hop.place else { return };
+    let Some(own) = containers.named(place) else { return };
+    let extra = own.detail.as_ref().map(|detail| detail.extra_hosts.as_slice()).unwrap_or_default();
+    let is_given =
+        extra.iter().filter_map(|entry| entry.split_once([':', '='])).any(|(own, _)| own.eq_ignore_ascii_case(name));
+    let known = engine.and_then(|seen| seen.answer.as_ref().ok()).and_then(|engine| {
+        let info = engine.info.as_ref()?.as_ref().ok()?;
+        Some((engine.name.as_str(), info.operating_system.as_str()))
+    });
+    // Docker Desktop, Colima, OrbStack and Podman have names of the host's by themselves.
+    let endpoint = engine.map(|seen| seen.endpoint.as_str()).unwrap_or_default();
+    let in_machine = ["colima", "lima", "/.rd/", "orbstack", "desktop"].iter().any(|word| endpoint.contains(word));
+    let gives_none = known.is_some_and(|(engine, system)| engine == "docker" && !system.contains("Desktop"))
+        && !in_machine
+        && host.is_some_and(|host| host.os == "linux" && host.inside.is_none());
+    let listeners = host.and_then(|host| host.listeners.as_ref().ok());
+    let listener = listeners.and_then(|all| all.iter().find(|own| Some(own.port) == hop.dial.port)).map(who_listens);
+    let listens = listener.map_or_else(
+        || "whether it accepts is tried when it runs".to_owned(),
+        |own| format!("now {own} listens on that port of this machine"),
+    );
+    match (is_given || name.parse::<IpAddr>().is_ok(), known.is_some()) {
+        (true, _) => verdict.evidence.push(Evidence::new(hop.id(), format!("goes to the host; {listens}"))),
+        (false, false) => verdict.gaps.push(Gap::on(
+            hop,
+            format!("whether {name} will be known inside {place} depends on the engine, which is not known"),
+        )),
+        (false, true) if gives_none => {
+            verdict.findings.push(unknown_name(containers, hop, &View::planned(&hop.place), "on Linux Docker"));
+        }
+        (false, true) => {
+            let value = format!("this kind of engine has the name {name} by itself; {listens}");
+            verdict.evidence.push(Evidence::new(hop.id(), value));
+        }
+    }
 }
 
 fn look(
@@ -123,7 +174,8 @@ fn who_listens(listener: &Listener) -> String {
 
 fn unknown_name(containers: &Containers, hop: &Hop, view: &View, server: &str) -> Finding {
     let (from, name) = (&hop.from, &hop.dial.host);
-    let mut finding = Finding::fail([from], format!("{name} is not known inside {from}"))
+    let will = if view.way == Way::Planned { "will not be" } else { "is not" };
+    let mut finding = Finding::fail([from], format!("{name} {will} known inside {from}"))
         .on(hop)
         .seen("dial", hop.dial.to_string())
         .seen("answer", format!("{server} knows no such name ({})", view.way));

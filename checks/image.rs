@@ -2,7 +2,7 @@ use crate::model::{
     Action, Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Part, Paths, Place, Role, Setup, Verdict,
     caddy::Caddies,
     docker::{Container, Containers, EngineSeen, Image, Images, Program},
-    facts::Attempt,
+    facts::{Attempt, Kind},
     fix::ApiAt,
     mitmproxy::Mitmproxies,
     path::HopKind,
@@ -63,7 +63,9 @@ fn run(
                 mitmproxies.ok().and_then(|all| all.named(&part.name)).and_then(|seen| seen.version.as_deref())
             }
         };
-        let version = version(part.role, said, container, known);
+        let planned = container.is_some_and(Container::is_planned);
+        let version = version(part.role, said, container, known)
+            .map(|(own, how)| (own, if planned { "by its image" } else { how }));
         let shown = version.as_ref().map_or_else(
             || "an unknown version".to_owned(),
             |(version, how)| format!("{} {version}, {how}", program(part.role)),
@@ -81,6 +83,15 @@ fn run(
         }
         let Some(container) = container else { continue };
         of_containers += 1;
+        if let Some(missing) = container.not_inspected.as_ref().filter(|_| container.is_planned()) {
+            match missing.root() {
+                Missing::Failed { kind: Kind::NotFound, why, .. } => {
+                    verdict.evidence.push(Evidence::new(&part.name, format!("{}: {why}", container.image)));
+                }
+                _ => verdict.gaps.push(Gap::about([&part.name], missing.to_string())),
+            }
+            continue;
+        }
         match (image, &engine) {
             (Some(Ok(image)), Some(Ok(engine))) => match platform(container, image, engine) {
                 Some(finding) => verdict.findings.push(finding),

@@ -100,7 +100,9 @@ fn keeps(seen: &MitmproxySeen) -> Result<(bool, &'static str), &Missing> {
     match &seen.options {
         Ok(options) => Ok((options.keep_host_header, "by mitmweb's options")),
         Err(_) if seen.command_line.is_set(OPTION) => Ok((true, "by its command line")),
-        Err(_) if seen.command_line.interface != Interface::Mitmweb => Ok((false, "by its command line")),
+        Err(_) if seen.command_line.interface != Interface::Mitmweb || seen.is_told_by_its_command() => {
+            Ok((false, "by its command line"))
+        }
         Err(missing) => Err(missing),
     }
 }

@@ -55,7 +55,7 @@ fn run(
     verdict.gaps.extend(setup.gap(Role::Mitmproxy));
     let none = Containers::default();
     let containers = containers.unwrap_or(&none);
-    let mut mitmwebs = 0;
+    let (mut mitmwebs, mut planned) = (0, 0);
     for part in &setup.mitmproxies {
         let Some(seen) = mitmproxies.named(&part.name) else {
             verdict.gaps.push(Gap::about([&part.name], format!("{} was not asked", part.name)));
@@ -70,11 +70,16 @@ fn run(
         }
         mitmwebs += 1;
         let own = containers.named(&part.name);
-        answers(&mut verdict, part, seen, containers);
         let owner = match &part.place {
             Place::Container(owner) => containers.named(owner),
             Place::Host => None,
         };
+        if let Some(own) = own.filter(|own| own.is_planned()) {
+            planned += 1;
+            before_up(&mut verdict, containers, seen, own, owner);
+            continue;
+        }
+        answers(&mut verdict, part, seen, containers);
         if let Some(owner) = owner {
             published(&mut verdict, containers, seen, own, owner);
         } else if !matches!(part.kind, PartKind::Address(_)) && is_everywhere(own_web_host(seen)) {
@@ -92,6 +97,10 @@ fn run(
         let lost =
             "no mitmweb is there; mitmdump and mitmproxy have no API, so no options, events and flows can be asked for";
         return Verdict::not_applicable(lost);
+    }
+    if mitmwebs == planned && verdict.findings.is_empty() && verdict.gaps.is_empty() {
+        let evidence = std::mem::take(&mut verdict.evidence);
+        return Verdict { evidence, ..Verdict::not_applicable(crate::model::before_up::NOTHING_RUNS) };
     }
     verdict.summary = match mitmwebs {
         1 => "mitmweb answers".to_owned(),
@@ -143,6 +152,42 @@ fn answers(verdict: &mut Verdict, part: &Part, seen: &MitmproxySeen, containers:
             let may_heal = part.may_answer_later(Some(containers), missing);
             verdict.gaps.push(Gap::about([name], reason).may_heal(may_heal));
         }
+    }
+}
+
+/// What can be told of a web port before `up`: that it is published, and leads to a loopback address.
+fn before_up(
+    verdict: &mut Verdict,
+    containers: &Containers,
+    seen: &MitmproxySeen,
+    own: &Container,
+    owner: Option<&Container>,
+) {
+    let name = &seen.name;
+    let Some((ip, port)) = owner.and_then(|owner| owner.published(seen.command_line.web_port())) else { return };
+    let address = text::join_port(ip, port);
+    let told = seen.command_line.set.get("web_host").map(|host| (host.as_str(), "by its command line"));
+    let by_default =
+        seen.is_told_by_its_command().then_some(("127.0.0.1", "by default, since its command line sets no other"));
+    match told.or(by_default) {
+        Some((host, how)) if is_loopback(host) => {
+            let add = ["--web-host", "0.0.0.0"];
+            let title = "let the web interface listen on all addresses of the container";
+            verdict.findings.push(
+                Finding::fail(
+                    [name],
+                    format!("the web interface of {name} is published at {address} and listens on {host} of its container only"),
+                )
+                .explaining(Explains::Nothing)
+                .seen("web_host", format!("{host}, {how}"))
+                .fix(fix::more_arguments(containers, own, &seen.command_line, title, &add)),
+            );
+        }
+        Some((host, how)) => {
+            let value = format!("{address} will lead to it: it listens on {host}, {how}");
+            verdict.evidence.push(Evidence::new(format!("{name}'s published web port"), value));
+        }
+        None => verdict.evidence.push(Evidence::new(format!("{name}'s web host"), "is not known before it runs")),
     }
 }
 

@@ -19,6 +19,8 @@ check! {
     /// containers publish and with the listeners of this machine (`/proc/net/tcp`), which are named with their process
     /// where this user may see it.
     ///
+    /// With `--compose FILE` the ports come from the file, before `up`; what the same project holds now is no conflict then.
+    ///
     /// A port that the setup's own container holds is no conflict, and neither are 0.0.0.0 and [::] of one publish.
     ///
     /// ## Why it matters
@@ -130,7 +132,7 @@ impl Holder {
 
 fn holder(containers: &Containers, listeners: Option<&Vec<Listener>>, own: &Container, want: &Port) -> Option<Holder> {
     let port = want.host_port?;
-    let others = containers.0.iter().filter(|other| other.runs() && other.name != own.name);
+    let others = containers.0.iter().filter(|other| other.lives() && other.name != own.name);
     for other in others {
         if let Some(theirs) = other.ports.iter().find(|theirs| {
             theirs.host_port == Some(port) && theirs.protocol == "tcp" && overlap(&theirs.host_ip, &want.host_ip)
@@ -203,7 +205,7 @@ fn conflict(
     }
 
     let move_away = publish_elsewhere(containers, listeners, paths, container, held);
-    let stop = stop_holder(container, held);
+    let stop = stop_holder(containers, container, held);
     let dialled = move_away.as_ref().is_some_and(|fix| fix.edits.iter().any(|edit| edit.language == "caddyfile"));
     let (first, second) = if dialled { (stop, move_away) } else { (move_away, stop) };
     finding.fixes.extend(first.into_iter().chain(second));
@@ -270,17 +272,27 @@ fn free_port(containers: &Containers, listeners: &[Listener], taken: &[(u16, u16
     })
 }
 
-fn stop_holder(container: &Container, held: &[(Port, Holder)]) -> Option<Fix> {
+fn stop_holder(containers: &Containers, container: &Container, held: &[(Port, Holder)]) -> Option<Fix> {
     let (_, first) = held.first()?;
     if held.iter().any(|(_, holder)| holder.name() != first.name()) {
         return None;
     }
     let start = container.name.clone();
+    let planned = container.is_planned();
+    let command = |command: String| Action::Command { command, apply: Apply::Disruptive };
     Some(match first {
+        // Another service of the same file cannot be stopped before it runs.
+        Holder::Container { name, .. } if containers.is_planned(name) => return None,
+        Holder::Container { name, .. } if planned => {
+            Fix::new(format!("stop {name}"), command(format!("docker stop {}", text::shell(name))))
+        }
         Holder::Container { name, .. } => {
             Fix::new(format!("stop {name}, then start {start}"), Action::StopThenStart { stop: name.clone(), start })
         }
         Holder::Listener(listener) => match &listener.owner {
+            Some(owner) if planned => {
+                Fix::new(format!("end {} (pid {})", owner.name, owner.pid), command(format!("kill {}", owner.pid)))
+            }
             Some(owner) => Fix::new(
                 format!("end {} (pid {}), then start {start}", owner.name, owner.pid),
                 Action::Command {

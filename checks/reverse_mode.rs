@@ -64,6 +64,7 @@ fn run(
         let containers = containers.unwrap_or(&no_containers);
         let (modes, by_options) = seen.modes();
         if let Err(missing) = &seen.options
+            && !seen.is_told_by_its_command()
             && !is_read(part, seen, containers)
         {
             let reason = format!(
@@ -244,9 +245,18 @@ impl Case<'_> {
         let alone = |own: &Place| {
             !self.containers.0.iter().any(|other| other.name != *name && self.containers.place_of(other) == *own)
         };
-        if hop.meaning == Meaning::Itself
-            && matches!(hop.place, Place::Container(_))
-            && alone(&hop.place)
+        let on_itself = hop.meaning == Meaning::Itself && matches!(hop.place, Place::Container(_)) && alone(&hop.place);
+        // Before up it is alone there with its own ports, which are no backend.
+        if on_itself && self.containers.is_planned(name) {
+            let summary = format!(
+                "{name} sends requests to {}, which is its own container, where nothing listens on that port",
+                hop.dial
+            );
+            let finding =
+                seen(Finding::fail([name], summary)).seen("in that container", "the compose file runs mitmproxy");
+            return Some(finding.fix(self.aim(at, mode, self.only_backend(Some(target.port)))));
+        }
+        if on_itself
             && let Some(connection) = self.connection(hop)
             && connection.answer == ConnectionAnswer::Refused
         {
@@ -361,7 +371,7 @@ impl Case<'_> {
         let mut found: Vec<(String, Vec<u16>)> = Vec::new();
         let is_part =
             |name: &String| self.setup.part(name).is_some() || self.setup.others.iter().any(|other| other == name);
-        for other in self.containers.0.iter().filter(|other| other.runs() && !is_part(&other.name)) {
+        for other in self.containers.0.iter().filter(|other| other.lives() && !is_part(&other.name)) {
             let is_own = self.containers.place_of(other) == self.part.place;
             let shared = |on: &&crate::model::docker::Attachment| {
                 is_user_defined(&on.network) && networks.contains(&on.network.as_str())

@@ -35,6 +35,15 @@ fn run(setup: &Setup, asked: &Asked, containers: Result<&Containers, &Missing>) 
             .evidence
             .push(Evidence::new(role, format!("{} ({}{})", part.name, part.how, image.unwrap_or_default())));
     }
+    if let Some(composed) = &asked.compose {
+        let by = composed.resolved_by.as_deref().unwrap_or("the doctor itself, since compose is not installed here");
+        let files = text::list(&composed.files);
+        verdict
+            .evidence
+            .push(Evidence::new("compose file", format!("{files}, read by {by}; project {}", composed.project)));
+        verdict.evidence.extend(composed.warnings.iter().map(|warning| Evidence::new("compose warns", warning)));
+        verdict.gaps.extend(composed.not_resolved.iter().map(|what| Gap::about([] as [&str; 0], what)));
+    }
     if let Some(chosen) = &setup.chosen {
         verdict.evidence.push(Evidence::new("chosen by", chosen));
     }
@@ -69,6 +78,7 @@ fn missing(
     containers: Result<&Containers, &Missing>,
 ) -> Finding {
     let place = match &asked.project {
+        _ if asked.compose.is_some() => " in the compose file".to_owned(),
         Some(project) => format!(" in compose project {project}"),
         None => String::new(),
     };
@@ -96,6 +106,11 @@ fn missing(
     }
     for missing in &setup.not_looked {
         finding = finding.seen("not looked at", missing.to_string());
+    }
+    if asked.compose.is_some() {
+        let title =
+            format!("give the file a service that runs {name}; if it has one, say {flag} with its container's name");
+        return finding.fix(Fix::new(title, Action::Manual));
     }
     let near = wanted.and_then(|wanted| text::nearest(wanted, all.iter().copied()));
     let fix = match near {

@@ -1,9 +1,10 @@
 use crate::model::{
-    Action, Evidence, Finding, Fix, Hop, Missing, Paths, Place, Role, Setup, Verdict,
+    Action, Apply, Evidence, Finding, Fix, Hop, Missing, Paths, Place, Role, Setup, Verdict,
     docker::{Container, Containers, Networks, is_user_defined},
     facts::Attempt,
     fix::{self, Change, Edit},
     names::Meaning,
+    text,
     view::{NameAnswer, Views},
 };
 
@@ -39,6 +40,7 @@ fn run(
     views: Result<&Views, &Missing>,
 ) -> Verdict {
     let mut verdict = Verdict::default();
+    verdict.findings.extend(not_there(containers, networks));
     verdict.gaps.extend(setup.gap(Role::Caddy));
     verdict.gaps.extend(paths.gaps());
     for hop in paths.relevant() {
@@ -73,6 +75,27 @@ fn run(
     }
     verdict.summary = "every hop between containers has a network that both are on, or needs none".to_owned();
     verdict
+}
+
+/// Networks that a compose file calls external, and that nobody has made.
+fn not_there(containers: &Containers, networks: &Networks) -> Vec<Finding> {
+    let planned = || containers.0.iter().filter(|own| own.is_planned());
+    let mut missing: Vec<&str> = planned()
+        .flat_map(|own| &own.networks)
+        .map(|on| on.network.as_str())
+        .filter(|network| is_user_defined(network) && networks.named(network).is_none())
+        .collect();
+    missing.sort_unstable();
+    missing.dedup();
+    let finding = |network: &str| {
+        let on: Vec<&String> = planned().filter(|own| own.on(network).is_some()).map(|own| &own.name).collect();
+        let summary =
+            format!("network {network}, which the compose file calls external, is not there: `up` will refuse");
+        let create =
+            Action::Command { command: format!("docker network create {}", text::shell(network)), apply: Apply::Safe };
+        Finding::fail(on, summary).fix(Fix::new(format!("make network {network}"), create))
+    };
+    missing.into_iter().map(finding).collect()
 }
 
 /// What is dialled, and what the place itself says of the name.
@@ -162,11 +185,16 @@ fn connect(networks: &Networks, network: &str, container: &Container, peer: &str
         networks.named(network).and_then(|own| own.compose_name.clone()).unwrap_or_else(|| network.to_owned())
     };
     let own: Vec<String> = container.networks.iter().map(|attached| key(&attached.network)).collect();
-    let text = format!(
-        "services:\n  {}:\n    networks: [{}, {network}]\nnetworks:\n  {network}:\n    external: true\n",
-        compose.service,
-        own.join(", ")
-    );
+    let own = own.join(", ");
+    let text =
+        match networks.named(network).and_then(|own| own.compose_name.as_ref()).filter(|_| container.is_planned()) {
+            // The same file makes it.
+            Some(key) => format!("services:\n  {}:\n    networks: [{own}, {key}]\n", compose.service),
+            None => format!(
+                "services:\n  {}:\n    networks: [{own}, {network}]\nnetworks:\n  {network}:\n    external: true\n",
+                compose.service
+            ),
+        };
     let file = compose.files.first().cloned().unwrap_or_else(|| "compose.yml".to_owned());
     fix.edit(Edit { file, language: "yaml", text })
 }

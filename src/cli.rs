@@ -28,6 +28,7 @@ Examples:
   doctor --host api.example.com              judge the path of this Host
   doctor --format json                       the same as one JSON document
   doctor --record facts.json                 keep what was seen; doctor --replay facts.json judges it again elsewhere
+  doctor --compose compose.yml               judge a compose file before it is brought up
   doctor fix                                 do what heals it: asks for each, and looks again
   doctor report --attach facts.json          an issue report to paste, and a recording to attach
   doctor explain shared-network              what a check looks at, why it matters, how to fix it
@@ -179,6 +180,18 @@ pub(crate) struct Check {
     #[arg(long, value_name = "NAME", env = "DOCTOR_PROJECT", hide_env = true, help_heading = "What to look at")]
     pub(crate) project: Option<String>,
 
+    /// Judge a compose file before `up`: ports, images, networks, names, dials and modes; repeatable
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "DOCTOR_COMPOSE",
+        hide_env = true,
+        value_delimiter = ',',
+        conflicts_with = "replay",
+        help_heading = "What to look at"
+    )]
+    pub(crate) compose: Vec<PathBuf>,
+
     /// Send marked requests through the setup, to see where they end and how long they take
     #[arg(long, env = "DOCTOR_PROBE", hide_env = true, value_parser = FalseyValueParser::new(), help_heading = "What to look at")]
     pub(crate) probe: bool,
@@ -253,6 +266,7 @@ impl Check {
         self.caddy.iter().for_each(|caddy| add("--caddy", caddy));
         self.mitmproxy.iter().for_each(|mitmproxy| add("--mitmproxy", mitmproxy));
         self.project.iter().for_each(|project| add("--project", project));
+        self.compose.iter().for_each(|file| add("--compose", &file.to_string_lossy()));
         self.expect.iter().for_each(|expected| add("--expect", expected));
         if self.timeout != duration(TIMEOUT).unwrap_or_default() {
             add("--timeout", &format!("{}ms", self.timeout.as_millis()));

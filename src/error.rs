@@ -43,6 +43,12 @@ pub(crate) enum Error {
     /// An id that was said is none.
     #[error("{0}")]
     NoSuchCheck(String),
+    /// A file named with `--compose` cannot be read.
+    #[error("cannot read the compose file {}: {source}", path.display())]
+    ComposeUnreadable { path: PathBuf, source: io::Error },
+    /// It can be read, and neither compose nor the doctor makes anything of it.
+    #[error("{} is no compose file that can be judged: {why}", path.display())]
+    NotACompose { path: PathBuf, why: String },
     /// `--only` and `--skip` leave nothing.
     #[error("--only and --skip leave no check to make")]
     NothingSelected,

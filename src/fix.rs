@@ -114,7 +114,11 @@ pub(crate) fn fix(arguments: &Fix) -> Result<u8, Error> {
     let mut plan = plan(&before, &arguments.ids);
 
     let asks = output.format != Format::Json && io::stdin().is_terminal() && io::stdout().is_terminal();
+    let before_up = facts.asked.compose.is_some();
     let consent = match (arguments.dry_run, &arguments.check.replay, arguments.yes) {
+        _ if before_up => {
+            Consent::None("before `up` there are only files to change, and those edits are yours to make")
+        }
         (true, _, _) => Consent::None("only the plan was asked for"),
         (_, Some(_), _) => Consent::None("a recording cannot be changed"),
         (_, _, true) => Consent::Yes,

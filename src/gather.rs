@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::probe::{
     caddy, clock,
+    compose::{Laid, Plan},
     deadline::Deadline,
     docker::{self, Engined},
     log, mitmweb, ports, probed, process, redact, routes, system,
@@ -37,6 +38,8 @@ pub(crate) struct Request {
     pub(crate) needs: Vec<FactId>,
     /// For an issue report: the options that were given. Logs are then read as well.
     pub(crate) report: Option<Vec<String>>,
+    /// What compose files would make, with `--compose`.
+    pub(crate) plan: Option<Plan>,
 }
 
 /// What opens doors, and is never recorded.
@@ -111,10 +114,14 @@ pub(crate) async fn gather(request: Request) -> Facts {
             Background { options, password, logs: Vec::new() }
         }),
     };
+    let laid = match &request.plan {
+        Some(plan) if wants_parts => plan.lay_over(&mut facts, engined.as_ref(), deadline).await,
+        _ => Laid::default(),
+    };
     if wants_parts {
-        ask_parts(&mut facts, &here, engined.as_ref(), deadline, &request.secrets).await;
+        ask_parts(&mut facts, &here, engined.as_ref(), deadline, &request.secrets, &laid).await;
         look(&mut facts, &here, engined.as_ref(), deadline).await;
-        if facts.asked.probe && wants(&[FactId::Probed]) {
+        if facts.asked.probe && request.plan.is_none() && wants(&[FactId::Probed]) {
             let looker =
                 Looker { here: &here, containers: facts.containers.as_ref().ok(), engine: engined.as_ref(), deadline };
             facts.probed = probed::probe(&looker, &facts, &request.secrets).await;
@@ -196,7 +203,14 @@ fn is_root() -> bool {
     false
 }
 
-async fn ask_parts(facts: &mut Facts, here: &Place, engined: Option<&Engined>, deadline: Deadline, secrets: &Secrets) {
+async fn ask_parts(
+    facts: &mut Facts,
+    here: &Place,
+    engined: Option<&Engined>,
+    deadline: Deadline,
+    secrets: &Secrets,
+    laid: &Laid,
+) {
     let looker = Looker { here, containers: facts.containers.as_ref().ok(), engine: engined, deadline };
     let processes: Vec<Process> =
         facts.host.iter().flat_map(|host| host.processes.as_ref().ok()).flatten().cloned().collect();
@@ -208,16 +222,16 @@ async fn ask_parts(facts: &mut Facts, here: &Place, engined: Option<&Engined>, d
             log::detail(|| format!("{} is {what}; its place is {}", part.name, part.place));
         }
     }
-    let ask_caddies = join_all(caddies.iter().map(|part| caddy::ask(&looker, part)));
-    let ask_mitmproxies = join_all(mitmproxies.iter().map(|part| {
-        mitmweb::ask(
-            &looker,
-            part,
-            mitmweb::command_line(&looker, part, &processes),
-            secrets,
-            facts.asked.probe,
-            facts.background.is_some(),
-        )
+    let ask_caddies = join_all(caddies.iter().map(async |part| match laid.caddy(part) {
+        Some(seen) => seen.clone(),
+        None => caddy::ask(&looker, part).await,
+    }));
+    let ask_mitmproxies = join_all(mitmproxies.iter().map(async |part| match laid.mitmproxy(part) {
+        Some(seen) => seen.clone(),
+        None => {
+            let line = mitmweb::command_line(&looker, part, &processes);
+            mitmweb::ask(&looker, part, line, secrets, facts.asked.probe, facts.background.is_some()).await
+        }
     }));
     let parts = found.iter().filter_map(|part| facts.containers.as_ref().ok()?.named(&part.name));
     let ask_images = async {
@@ -295,7 +309,10 @@ fn wishes(facts: &Facts, here: &Place, paths: &Paths) -> Vec<Wish> {
         }
         wish.connect_to(host, port, false);
     }
-    for hop in paths.relevant() {
+    let no_containers = Containers::default();
+    let containers = facts.containers.as_ref().unwrap_or(&no_containers);
+    // What is not there yet can neither ask nor answer.
+    for hop in paths.relevant().filter(|hop| !hop.is_planned(containers)) {
         let host = &hop.dial.host;
         if hop.meaning != Meaning::Itself && host.parse::<IpAddr>().is_err() {
             wish_from(&mut wishes, &hop.place).ask_for(host);

@@ -9,7 +9,7 @@ use caddy_doctor_checks::{
     ALL, explaining,
     model::{
         Check, Context, Evidence, Explains, Facts, Finding, Gap, Group, Outlook, Path, Paths, Severity, Verdict,
-        docker::EngineSeen,
+        before_up, docker::EngineSeen,
     },
 };
 
@@ -115,7 +115,7 @@ fn run(check: &'static Check, context: &Context) -> Judged {
     // A check that breaks is reported as a row of its own; the default message would only be noise.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    let judged = catch_unwind(AssertUnwindSafe(|| (check.run)(context)));
+    let judged = catch_unwind(AssertUnwindSafe(|| before_up::judge(check, context)));
     std::panic::set_hook(hook);
     let said = judged.map_err(|panic| {
         let words = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

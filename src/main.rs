@@ -24,7 +24,7 @@ use std::{
     io::{self, Write},
     path::Path,
     process::ExitCode,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use caddy_doctor_checks::model::{Facts, facts::Asked};
@@ -34,7 +34,7 @@ use crate::{
     cli::{Check, Cli, Command, Format, IssueReport, Judging, Output, Target},
     error::Error,
     gather::{Request, Secrets},
-    probe::log,
+    probe::{compose, log},
     report::{Report, cut::cut, github, issue::Issue, json, junit, markdown, short, style::Styles, text},
 };
 
@@ -48,7 +48,9 @@ fn main() -> ExitCode {
             if error.exit_code() == 2
                 && let Some(format) = Cli::wanted_format()
             {
-                print(&written_error(format, error.to_string().lines().next().unwrap_or_default()));
+                let message = error.to_string();
+                let message = message.lines().next().unwrap_or_default();
+                print(&written_error(format, message.strip_prefix("error: ").unwrap_or(message)));
             }
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
@@ -209,6 +211,11 @@ fn facts(arguments: &Check) -> Result<Facts, Error> {
 
 /// One look; `probe` is whether it may send marked requests.
 fn look(arguments: &Check, probe: bool) -> Result<Facts, Error> {
+    let start = Instant::now();
+    let plan = match arguments.compose.as_slice() {
+        [] => None,
+        files => Some(compose::read(files, arguments.project.as_deref(), arguments.timeout.mul_f32(0.6))?),
+    };
     let request = Request {
         asked: Asked {
             hosts: arguments.hosts.clone(),
@@ -220,9 +227,11 @@ fn look(arguments: &Check, probe: bool) -> Result<Facts, Error> {
             why: arguments.why.clone(),
             thresholds: arguments.thresholds.clone().unwrap_or_default(),
             probe,
+            compose: None,
         },
         secrets: Secrets { web_password: web_password(arguments)? },
-        timeout: arguments.timeout,
+        timeout: arguments.timeout.saturating_sub(start.elapsed()),
+        plan,
         needs: judge::needs(&arguments.judging),
         report: arguments.for_report.then(|| arguments.options()),
     };
@@ -233,13 +242,11 @@ fn look(arguments: &Check, probe: bool) -> Result<Facts, Error> {
     Ok(facts)
 }
 
-/// What compose calls the project of this folder: its name, or `COMPOSE_PROJECT_NAME`, in lower case and without other signs.
+/// What compose calls the project of this folder: by its name, or by `COMPOSE_PROJECT_NAME`.
 fn folder() -> Option<String> {
     let named = std::env::var("COMPOSE_PROJECT_NAME").ok().filter(|name| !name.is_empty());
     let folder = named.or_else(|| Some(std::env::current_dir().ok()?.file_name()?.to_string_lossy().into_owned()))?;
-    let name: String =
-        folder.to_lowercase().chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
-    Some(name.trim_start_matches(['-', '_']).to_owned()).filter(|name| !name.is_empty())
+    Some(compose::normal(&folder)).filter(|name| !name.is_empty())
 }
 
 fn web_password(arguments: &Check) -> Result<Option<String>, Error> {

@@ -14,7 +14,7 @@ use std::{
 use fakes::{Doctor, Folder, Ran, Setup};
 use serde_json::{Value, json};
 
-const FORMATS: [&str; 3] = ["text", "short", "json"];
+const FORMATS: [&str; 6] = ["text", "short", "json", "markdown", "github", "junit"];
 
 /// Recorded from a real setup.
 fn recording(name: &str) -> PathBuf {
@@ -231,7 +231,7 @@ fn a_pipe_gets_no_colour_and_a_forced_one_does() {
         assert!(ran.stdout.contains("\u{1b}["), "{force}: {ran:#?}");
         let ran = replay(&broken()).env(force, "1").env("NO_COLOR", "1").run();
         assert!(!ran.stdout.contains('\u{1b}'), "NO_COLOR goes before {force}: {ran:#?}");
-        for format in ["short", "json"] {
+        for format in &FORMATS[1..] {
             let ran = replay(&broken()).env(force, "1").args(["--format", format]).run();
             assert!(!ran.stdout.contains('\u{1b}'), "{format} has no colour: {ran:#?}");
         }
@@ -395,7 +395,8 @@ fn a_recording_that_is_none_is_one_sentence() {
                     assert_valid(&ran.json());
                     assert!(said.ends_with(ran.json()["error"].as_str().unwrap()), "{ran:#?}");
                 }
-                _ => assert_eq!(ran.stdout, "", "{ran:#?}"),
+                "text" | "short" => assert_eq!(ran.stdout, "", "{ran:#?}"),
+                _ => assert!(ran.stdout.contains(words), "{ran:#?}"),
             }
         }
     }

@@ -66,7 +66,7 @@ fn every_report_is_valid_and_has_one_exit_code_in_every_format() {
         if let Err(error) = schema.validate(&report) {
             panic!("{}: {error}", name(&path));
         }
-        for format in ["text", "short", "json"] {
+        for format in ["text", "short", "json", "markdown", "github", "junit"] {
             let code = replay(&path, format).status.code();
             assert_eq!(code, report["exit_code"].as_i64().map(|code| code as i32), "{} as {format}", name(&path));
         }

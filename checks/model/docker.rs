@@ -171,10 +171,16 @@ impl Containers {
         })
     }
 
-    /// The running container that publishes a port of the host, and the port inside it.
+    /// Whether this is the name of a container that a compose file describes and that is not there yet.
+    #[must_use]
+    pub fn is_planned(&self, name: &str) -> bool {
+        self.named(name).is_some_and(Container::is_planned)
+    }
+
+    /// The container that publishes a port of the host, and the port inside it.
     #[must_use]
     pub fn publishing(&self, host_port: u16) -> Option<(&Container, u16)> {
-        self.0.iter().filter(|container| container.runs()).find_map(|container| {
+        self.0.iter().filter(|container| container.lives()).find_map(|container| {
             container
                 .ports
                 .iter()
@@ -201,7 +207,7 @@ pub struct Container {
     /// Without the leading slash.
     pub name: String,
     pub image: String,
-    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited`, `dead`.
+    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited`, `dead`; or [`PLANNED`].
     pub status: String,
     /// `bridge`, `host`, `none`, `container:<id>`, or the name of a network.
     pub network_mode: String,
@@ -227,6 +233,9 @@ pub struct Container {
 
 /// For how long a container counts as one that may still be starting, in seconds.
 const STARTING_S: u64 = 30;
+
+/// The status of a container that is not there: a compose file describes it (`--compose`).
+pub const PLANNED: &str = "planned";
 
 impl Container {
     #[must_use]
@@ -274,6 +283,18 @@ impl Container {
     #[must_use]
     pub fn has_just_started(&self) -> bool {
         self.runs() && self.detail.as_ref().and_then(|detail| detail.running_s).is_some_and(|age| age < STARTING_S)
+    }
+
+    /// Whether it is one of a compose file that is judged before `up`.
+    #[must_use]
+    pub fn is_planned(&self) -> bool {
+        self.status == PLANNED
+    }
+
+    /// Whether it runs, or will once its compose file is brought up.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        self.runs() || self.is_planned()
     }
 
     #[must_use]

@@ -88,6 +88,30 @@ pub struct Asked {
     /// `--probe`: whether marked requests may be sent through the setup.
     #[serde(default)]
     pub probe: bool,
+    /// `--compose`: what is judged is what these files describe, before `up`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose: Option<Composed>,
+}
+
+/// Compose files that are judged before `up`, and how they were read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Composed {
+    /// As they were named.
+    pub files: Vec<String>,
+    pub project: String,
+    /// Who resolved variables, overrides and profiles: `docker compose 2.27.0`; absent when compose is not installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_by: Option<String>,
+    /// What compose warned of: variables that are not set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// What is not known for want of compose, and matters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_resolved: Vec<String>,
+    /// By the name of a Caddy's container: the file on this machine that its config is read from.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub configs: BTreeMap<String, String>,
 }
 
 /// From where on checks warn of something that grows.

@@ -626,6 +626,9 @@ pub fn compose_override(container: &Container, lines: &[&str]) -> Option<(Edit, 
     let body: String = lines.iter().map(|line| format!("    {line}\n")).collect();
     let service = format!("services:\n  {}:\n{body}", compose.service);
     let edit = Edit { file: last.clone(), language: "yaml", text: service.replace(" !override", "") };
+    if container.is_planned() {
+        return Some((edit, Action::Manual));
+    }
     // Only `!override` replaces a list, and only compose 2.24 and newer knows it.
     if service.contains(" !override") && !knows_override(&compose.version) {
         return Some((edit, Action::Manual));
@@ -672,7 +675,16 @@ fn knows_override(version: &str) -> bool {
 /// A fix that makes a container anew: by compose where compose made it, else by `docker run`.
 #[must_use]
 pub fn recreate(container: &Container, title: impl Into<String>, change: Change, compose_lines: &[&str]) -> Fix {
-    let mut title = title.into();
+    let mut title = match &change {
+        // What is not there yet is not made anew.
+        Change::AddHost { entry } if container.is_planned() => {
+            format!("let {} mean the host inside {}", entry.split(':').next().unwrap_or_default(), container.name)
+        }
+        Change::Environment { name, value } if container.is_planned() => {
+            format!("give {} {name}={value}", container.name)
+        }
+        _ => title.into(),
+    };
     if let Some((edit, action)) = compose_override(container, compose_lines) {
         return Fix::new(title, action).edit(edit);
     }

@@ -331,6 +331,13 @@ impl MitmproxySeen {
         modes.iter().map(|spec| Mode::read(spec, default_port, self.major_version())).collect()
     }
 
+    /// Whether its command line tells all that there is to know: it is not there yet, and no config file is mounted.
+    #[must_use]
+    pub fn is_told_by_its_command(&self) -> bool {
+        self.way == Way::Planned
+            && self.options.as_ref().is_err_and(|missing| missing.kind() == Some(crate::model::facts::Kind::NotRunning))
+    }
+
     /// Whether its API wants a password: from 11.1.2 on, always.
     #[must_use]
     pub fn wants_password(&self) -> bool {

@@ -2,6 +2,7 @@
 //! and what a check may say ([`check`], [`finding`]).
 
 pub mod background;
+pub mod before_up;
 pub mod caddy;
 #[macro_use]
 pub mod check;
@@ -30,7 +31,7 @@ pub(crate) mod example;
 mod growth;
 
 pub use check::{Check, Group, Verdict};
-pub use facts::{Asked, Context, Fact, FactId, Facts, Known, Missing, Need, Thresholds};
+pub use facts::{Asked, Composed, Context, Fact, FactId, Facts, Known, Missing, Need, Thresholds};
 pub use finding::{Evidence, Explains, Finding, Gap, Outlook, Severity};
 pub use fix::{Action, Apply, Edit, Fix};
 pub use path::{Hop, Path, Paths};

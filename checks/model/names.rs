@@ -70,7 +70,7 @@ pub fn meaning(containers: &Containers, networks: &Networks, place: &Place, host
     for attached in own_networks.iter().filter(|attached| is_user_defined(&attached.network)) {
         // Several may share an alias; one that does not run is not answered.
         let here = |other: &&Container| other.on(&attached.network).is_some_and(|there| there.answers_to(host));
-        let found = containers.0.iter().filter(here).min_by_key(|other| !other.runs());
+        let found = containers.0.iter().filter(here).min_by_key(|other| !other.lives());
         if let Some(found) = found {
             return Meaning::Container { name: found.name.clone(), network: attached.network.clone() };
         }

@@ -125,6 +125,12 @@ impl Hop {
         [self.from.clone(), self.to.clone().unwrap_or_else(|| self.dial.to_string())]
     }
 
+    /// Whether one of its ends is not there yet, so that nothing could be tried.
+    #[must_use]
+    pub fn is_planned(&self, containers: &Containers) -> bool {
+        containers.is_planned(&self.from) || self.to.as_ref().is_some_and(|to| containers.is_planned(to))
+    }
+
     /// Whether it goes to a port of the host, where published ports are.
     #[must_use]
     pub fn is_over_host(&self) -> bool {
@@ -552,7 +558,7 @@ impl Finder<'_> {
     fn sharing(&self, name: &str, meaning: &Meaning, dial: &Dial) -> String {
         let Meaning::Container { network, .. } = meaning else { return name.to_owned() };
         let mut same = self.containers.0.iter().filter(|other| {
-            other.runs()
+            other.lives()
                 && other.on(network).is_some_and(|attached| attached.answers_to(dial.host.trim_end_matches('.')))
         });
         let part = same.find(|other| self.setup.part(&other.name).is_some());

@@ -221,7 +221,18 @@ pub fn find(facts: &Facts) -> Known<Setup> {
 
     let (mut chosen, mut others) = (None, Vec::new());
     let mut kept = found;
-    if let Some(project) = &facts.asked.project {
+    if facts.asked.compose.is_some() {
+        // What an image that is not here runs, is not known.
+        let unread = containers.iter().flat_map(|all| &all.0).filter(|own| own.is_planned() && own.program.is_none());
+        not_looked.extend(unread.filter_map(|own| own.not_inspected.clone()));
+        // A role that the file does not fill may be filled by what runs already.
+        let is_planned = |part: &Part| containers.is_ok_and(|all| all.is_planned(&part.name));
+        let fills = |role: Role| kept.iter().any(|part| part.role == role && is_planned(part));
+        let fills = (fills(Role::Caddy), fills(Role::Mitmproxy));
+        let belongs = |part: &Part| is_planned(part) || !(if part.role == Role::Caddy { fills.0 } else { fills.1 });
+        (kept, others) = split(kept, belongs);
+        chosen = Some("the compose file".to_owned());
+    } else if let Some(project) = &facts.asked.project {
         let belongs = |part: &Part| compose_project(containers.ok(), part) == Some(project.as_str());
         (kept, others) = split(kept, belongs);
         chosen = Some(format!("compose project {project}, as you said"));
@@ -346,7 +357,7 @@ fn dials(config: &CaddyConfig, place: &Place, mitmproxy: &Part, containers: &Con
 }
 
 fn runs(containers: &Containers, part: &Part) -> bool {
-    part.kind != PartKind::Container || containers.named(&part.name).is_some_and(Container::runs)
+    part.kind != PartKind::Container || containers.named(&part.name).is_some_and(Container::lives)
 }
 
 fn live_together(containers: &Containers, caddy: &Part, mitmproxy: &Part) -> bool {

@@ -35,6 +35,8 @@ pub enum Way {
     Exec,
     /// Not seen: it follows from inspect alone.
     Inferred,
+    /// Not there yet: a compose file says so.
+    Planned,
 }
 
 impl fmt::Display for Way {
@@ -46,6 +48,7 @@ impl fmt::Display for Way {
             Self::Address => "at its container address",
             Self::Exec => "seen by docker exec",
             Self::Inferred => "inferred from inspect, not seen",
+            Self::Planned => "by the compose file: nothing runs yet",
         })
     }
 }
@@ -78,6 +81,13 @@ pub struct View {
 }
 
 impl View {
+    /// What is seen from a place that is not there yet.
+    #[must_use]
+    pub fn planned(place: &Place) -> Self {
+        let place = place.clone();
+        Self { place, way: Way::Planned, not_better: Vec::new(), names: Vec::new(), connections: Vec::new() }
+    }
+
     #[must_use]
     pub fn name(&self, name: &str) -> Option<&NameSeen> {
         self.names.iter().find(|seen| seen.name.eq_ignore_ascii_case(name))

@@ -310,6 +310,17 @@ impl Engined {
         }))
     }
 
+    /// What the engine has under the name of an image; it is not pulled.
+    pub(crate) async fn image(&self, name: &str) -> Known<ImageInspect> {
+        let asked = format!("GET /images/{name}/json");
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
+        if name.is_empty() || !name.chars().all(plain) || name.split('/').any(|part| part.starts_with('.')) {
+            return Err(Missing::failed(asked, Kind::Garbage, "it is no name of an image"));
+        }
+        let answer = self.get(&asked, &format!("/images/{name}/json"), self.docker.inspect_image(name)).await;
+        answer.map_err(|missing| missing.asking(&asked))
+    }
+
     async fn statistics(&self, container: &Container) -> Known<Usage> {
         let options = StatsOptionsBuilder::new().stream(false).one_shot(true).build();
         let by_bollard = async {
@@ -633,17 +644,21 @@ fn inspected_into(container: &mut Container, answer: &ContainerInspectResponse) 
                 }
             }),
         extra_hosts: host.extra_hosts.clone().unwrap_or_default(),
-        environment: environment
-            .filter_map(|(name, value)| match name {
-                "CADDY_ADMIN" | "CADDY_VERSION" | "PYTHONUNBUFFERED" => Some((name.to_owned(), redact::line(value))),
-                name if redact::is_proxy(name) => Some((name.to_owned(), redact::proxy(value))),
-                _ => None,
-            })
-            .collect(),
+        environment: kept_environment(environment),
         lost_owner: None,
         log: None,
         recipe: recipe::of(answer, &config, &host),
     }));
+}
+
+/// The variables that checks use; no other value is taken in.
+pub(crate) fn kept_environment<'e>(environment: impl Iterator<Item = (&'e str, &'e str)>) -> Vec<(String, String)> {
+    let kept = environment.filter_map(|(name, value)| match name {
+        "CADDY_ADMIN" | "CADDY_VERSION" | "PYTHONUNBUFFERED" => Some((name.to_owned(), redact::line(value))),
+        name if redact::is_proxy(name) => Some((name.to_owned(), redact::proxy(value))),
+        _ => None,
+    });
+    kept.collect()
 }
 
 /// `--cpu-quota` and `--cpu-period` (100 ms unless given) in billionths of a processor.

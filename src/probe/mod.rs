@@ -3,6 +3,7 @@
 pub(crate) mod caddy;
 mod cgroup;
 pub(crate) mod clock;
+pub(crate) mod compose;
 mod context;
 pub(crate) mod deadline;
 pub(crate) mod docker;

@@ -307,7 +307,7 @@ pub(super) fn from(way: Way, container: &str) -> String {
         Way::Published => format!("over the published port of {container}"),
         Way::Address => format!("at the address of {container}"),
         Way::Exec => format!("by docker exec {container}"),
-        Way::Here | Way::Inferred => "from here".to_owned(),
+        Way::Here | Way::Inferred | Way::Planned => "from here".to_owned(),
     }
 }
 

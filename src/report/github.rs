@@ -1,5 +1,5 @@
-//! Workflow commands of GitHub Actions: an annotation for each root cause and for what could not be looked at. A run that
-//! found nothing writes nothing.
+//! Workflow commands of GitHub Actions: an annotation for each root cause, for what could not be looked at and for what is
+//! accepted. A run that found nothing writes nothing.
 
 use caddy_doctor_checks::model::Severity;
 
@@ -16,11 +16,14 @@ pub(crate) fn write(report: &Report) -> String {
         report.roots().filter(move |(_, finding)| finding.severity == severity).map(of)
     };
     let unknown = report.unknown().map(|check| (check.id, Says::Reason(check.reason.as_deref().unwrap_or_default())));
+    // What is accepted fails nothing, and is seen nevertheless.
+    let accepted = report.accepted().map(|(check, finding, _)| (check.id, Says::Finding(finding)));
+    let notes = report.notes.iter().map(|note| ("note", Says::Note(note)));
     let warning = if report.is_failure(Severity::Warn) { "error" } else { "warning" };
     let all: Vec<(&str, &str, Says)> = roots(Severity::Fail)
         .map(|(id, says)| ("error", id, says))
         .chain(roots(Severity::Warn).map(|(id, says)| (warning, id, says)))
-        .chain(unknown.map(|(id, says)| ("notice", id, says)))
+        .chain(unknown.chain(accepted).chain(notes).map(|(id, says)| ("notice", id, says)))
         .collect();
     let mut out = String::new();
     for kind in ["error", "warning", "notice"] {
@@ -49,12 +52,17 @@ enum Says<'r> {
     Finding(&'r FindingReport),
     /// Why something could not be looked at.
     Reason(&'r str),
+    Note(&'r str),
 }
 
 impl Says<'_> {
     fn message(&self) -> String {
         match self {
-            Self::Finding(finding) => format!("{}\n{}", shown(&finding.summary), text::details(finding)),
+            Self::Finding(finding) => {
+                let accepted = finding.accepted.as_ref().map(text::accepted).unwrap_or_default();
+                format!("{}\n{}", shown(&format!("{}{accepted}", finding.summary)), text::details(finding))
+            }
+            Self::Note(note) => shown(note),
             Self::Reason(reason) => format!("could not be looked at: {}", shown(reason)),
         }
     }

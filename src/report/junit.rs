@@ -2,7 +2,7 @@
 //!
 //! A failure is a `failure`; what could not be looked at is an `error`, since nothing is known of it, and neither green nor
 //! skipped would be true. A warning passes, and is told in `system-out`, which this form has for the whole suite only; with
-//! `--strict` it is a `failure`.
+//! `--strict` it is a `failure`. What is accepted passes like a warning, always.
 
 use caddy_doctor_checks::model::Severity;
 
@@ -17,8 +17,9 @@ pub(crate) fn write(report: &Report) -> String {
     for check in &report.checks {
         let outcome = match check.status {
             Status::Pass => String::new(),
-            Status::Warn if !report.is_failure(Severity::Warn) => {
-                warnings.push_str(&format!("\nwarning {}\n{}", check.id, body(check)));
+            Status::Warn if check.is_accepted() || !report.is_failure(Severity::Warn) => {
+                let word = if check.is_accepted() { "accepted" } else { "warning" };
+                warnings.push_str(&format!("\n{word} {}\n{}", check.id, body(check)));
                 String::new()
             }
             Status::Warn | Status::Fail => {
@@ -41,7 +42,8 @@ pub(crate) fn write(report: &Report) -> String {
         [("doctor", report.doctor), ("status", report.status.name()), ("versions", &report.versions())]
             .map(|(name, value)| format!("      <property name=\"{name}\" value=\"{}\"/>\n", escaped(&shown(value))))
             .concat();
-    let said = format!("{}{}\n{warnings}", text::paths(report), text::counts(report));
+    let notes: String = report.notes.iter().map(|note| format!("{}\n", shown(note))).collect();
+    let said = format!("{}{}\n{notes}{warnings}", text::paths(report), text::counts(report));
     suite([report.checks.len(), failures, errors, skipped], report.elapsed_ms, &properties, &cases, &said)
 }
 
@@ -91,7 +93,8 @@ fn body(check: &CheckReport) -> String {
             [] => String::new(),
             causes => format!(" (follows from {})", causes.join(", ")),
         };
-        format!("{}{because}\n{}\n", shown(&finding.summary), text::details(finding))
+        let accepted = finding.accepted.as_ref().map(text::accepted).unwrap_or_default();
+        format!("{}{because}{}\n{}\n", shown(&finding.summary), shown(&accepted), text::details(finding))
     };
     let mut out: String = check.findings.iter().map(finding).collect();
     if let Some(reason) = &check.reason {

@@ -9,7 +9,7 @@ use super::{CheckReport, FindingReport, FixReport, Report, Status, cut::cut, sho
 
 /// GitHub takes 65,536 characters in an issue or a comment; what surrounds the root causes needs its part.
 const MOST_FOR_ROOTS: usize = 40_000;
-/// What a row of the table may say, in bytes.
+/// What a row of the table or a reason may say, in bytes.
 const MOST_IN_A_ROW: usize = 300;
 
 pub(crate) fn write(report: &Report) -> String {
@@ -22,6 +22,9 @@ pub(crate) fn write(report: &Report) -> String {
     );
     out.push_str(&paths(report));
     out.push_str(&roots(report));
+    for note in &report.notes {
+        out.push_str(&format!("\n**Note:** {}\n", inline(note)));
+    }
     out.push_str(&folded("All checks", &checks(report)));
     let versions: Vec<String> = report.versions().split("  ").map(|version| format!(", {}", inline(version))).collect();
     let versions: String = versions.into_iter().filter(|version| version != ", ").collect();
@@ -60,9 +63,13 @@ pub(crate) fn roots(report: &Report) -> String {
             "\n**And {left_out} more {noun}**, too long to be shown here: `doctor --format json` has all.\n"
         ));
     }
+    for (check, finding, accepted) in report.accepted() {
+        let summary = inline(&format!("{}{}", cut(&finding.summary, MOST_IN_A_ROW), text::accepted(accepted)));
+        out.push_str(&format!("\n**! {}** {summary}\n", check.id));
+    }
     for check in report.unknown() {
-        let reason = inline(check.reason.as_deref().unwrap_or_default());
-        out.push_str(&format!("\n### ? {}: could not be looked at\n\n> {reason}\n", check.id));
+        let reason = inline(&cut(check.reason.as_deref().unwrap_or_default(), MOST_IN_A_ROW));
+        out.push_str(&format!("\n**? {}** could not be looked at: {reason}\n", check.id));
     }
     out
 }
@@ -83,7 +90,7 @@ pub(crate) fn checks(report: &Report) -> String {
         out.push_str(&format!(
             "| {} {} | {} | {summary}{because} |\n",
             glyph(check.status),
-            check.status.name(),
+            if check.is_accepted() { "accepted" } else { check.status.name() },
             check.id
         ));
     }

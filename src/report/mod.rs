@@ -237,6 +237,13 @@ impl Report {
         })
     }
 
+    /// What is accepted itself, not only what it follows from.
+    pub(crate) fn accepted(&self) -> impl Iterator<Item = (&CheckReport, &FindingReport, &AcceptedReport)> {
+        let findings = self.checks.iter().flat_map(|check| check.findings.iter().map(move |finding| (check, finding)));
+        let accepted = findings.filter_map(|(check, finding)| Some((check, finding, finding.accepted.as_ref()?)));
+        accepted.filter(|(_, _, accepted)| accepted.through.is_none())
+    }
+
     /// The checks that could not look, and nothing explains why.
     pub(crate) fn unknown(&self) -> impl Iterator<Item = &CheckReport> {
         self.checks.iter().filter(|check| check.status == Status::Unknown)

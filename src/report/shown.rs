@@ -14,7 +14,8 @@ pub(crate) fn shown(text: &str) -> String {
             c if is_hidden(c) => out.extend(c.escape_default()),
             c => out.push(c),
         }
-        before = c;
+        // What is escaped is no blank any more.
+        before = if is_hidden(c) && c != '\t' { '}' } else { c };
     }
     out
 }
@@ -60,6 +61,7 @@ mod tests {
         assert_eq!(shown("a ::add-mask::x"), "a \\u{3a}:add-mask::x");
         assert_eq!(shown("\t::error title=a::x"), "    \\u{3a}:error title=a::x");
         assert_eq!(shown("a ##[error]x ###vso[y]"), "a #\\u{23}[error]x ##\\u{23}vso[y]");
+        assert_eq!(shown("a\n::error::x"), "a\\n::error::x");
         for plain in ["::1", "[::]:80", "std::io::Error", ":: and ::", "## a", "a#b"] {
             assert_eq!(shown(plain), plain);
         }

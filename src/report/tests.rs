@@ -59,8 +59,7 @@ fn hostile_text_in_every_place_of_a_report_is_shown_and_not_obeyed() {
                 *text = if seen % 2 == at % 2 { evil.to_owned() } else { format!("{text}{evil}") };
             });
             let report = report.cut();
-            assert_well_formed(&report, &format!("{name} with {evil:?}"));
-            for (format, written) in formats(&report) {
+            for (format, written) in assert_well_formed(&report, &format!("{name} with {evil:?}")) {
                 let says_nothing = matches!(format, "github" | "short") && report.root_causes.is_empty();
                 assert!(
                     says_nothing || written.contains("EVIL"),
@@ -100,8 +99,8 @@ fn hostile_text_in_every_place_of_a_recording_is_shown_and_not_obeyed() {
                 }
             });
             let report = judged(facts_of(changed).unwrap(), false);
-            assert_well_formed(&report, &format!("{name} turn {third}"));
-            shown_in.extend(formats(&report).iter().filter(|(_, written)| written.contains("EVIL")).map(|own| own.0));
+            let all = assert_well_formed(&report, &format!("{name} turn {third}"));
+            shown_in.extend(all.iter().filter(|(_, written)| written.contains("EVIL")).map(|own| own.0));
         }
     }
     assert!(is_free.values().filter(|free| **free).count() > 50, "{is_free:#?}");
@@ -128,12 +127,19 @@ fn ten_megabytes_in_any_place_make_no_format_slow_or_long() {
         });
         let start = Instant::now();
         let report = report.cut();
-        let written = formats(&report);
-        assert!(start.elapsed() < Duration::from_secs(1), "place {at}: {:?}", start.elapsed());
+        let cutting = start.elapsed();
+        // The fastest of some: this machine may have other things to do.
+        let fastest = (0..3).map(|_| {
+            let start = Instant::now();
+            formats(&report);
+            start.elapsed()
+        });
+        let took = cutting + fastest.min().unwrap();
+        assert!(took < Duration::from_secs(1), "place {at}: {took:?}");
+        let written = assert_well_formed(&report, &format!("10 MB in place {at}"));
         for ((format, written), (_, usual)) in written.iter().zip(&usual) {
             assert!(written.len() < usual.len() + 60_000, "place {at} as {format}: {} bytes", written.len());
         }
-        assert_well_formed(&report, &format!("10 MB in place {at}"));
     }
 }
 
@@ -232,7 +238,9 @@ fn with_findings(count: usize) -> Report {
 
 // ------------------------------------------------------------------------------------------------------ what must be true
 
-const WRITERS: [(&str, fn(&Report) -> String); 6] = [
+type Write = fn(&Report) -> String;
+
+const WRITERS: [(&str, Write); 6] = [
     ("text", |report| text::write(report, &Styles::default())),
     ("short", short::write),
     ("json", |report| json::write(report)),
@@ -245,8 +253,11 @@ fn formats(report: &Report) -> Vec<(&'static str, String)> {
     WRITERS.iter().map(|(format, write)| (*format, write(report))).collect()
 }
 
-fn assert_well_formed(report: &Report, name: &str) {
-    for (format, written) in formats(report) {
+/// What each format writes, after it has been looked at.
+fn assert_well_formed(report: &Report, name: &str) -> Vec<(&'static str, String)> {
+    let all = formats(report);
+    for (format, written) in &all {
+        let format = *format;
         let name = format!("{name} as {format}");
         let bad = written.chars().find(|c| *c != '\n' && is_hidden(*c));
         assert_eq!(bad, None, "{name}: {written}");
@@ -255,15 +266,16 @@ fn assert_well_formed(report: &Report, name: &str) {
         }
         match format {
             "json" => {
-                let read: Value = serde_json::from_str(&written).unwrap();
+                let read: Value = serde_json::from_str(written).unwrap();
                 assert_eq!(read, serde_json::to_value(report).unwrap(), "{name}");
             }
-            "markdown" => assert_markdown(report, &written, &name),
-            "github" => assert_github(report, &written, &name),
-            "junit" => assert_junit(report, &written, &name),
+            "markdown" => assert_markdown(report, written, &name),
+            "github" => assert_github(report, written, &name),
+            "junit" => assert_junit(report, written, &name),
             _ => {}
         }
     }
+    all
 }
 
 /// As the runner decides it (`ActionCommand.cs`): `::name properties::data` behind blanks, `##[name properties]data` anywhere.
@@ -408,13 +420,7 @@ fn assert_markdown(report: &Report, written: &str, name: &str) {
                 assert!(own.contains(&text.trim_end()), "{name}: {text:?} in {written}");
             }
             Event::Start(
-                Tag::Paragraph
-                | Tag::Heading { .. }
-                | Tag::TableCell
-                | Tag::TableRow
-                | Tag::TableHead
-                | Tag::Table(_)
-                | Tag::BlockQuote(None),
+                Tag::Paragraph | Tag::Heading { .. } | Tag::TableCell | Tag::TableRow | Tag::TableHead | Tag::Table(_),
             ) => texts.push(String::new()),
             Event::Start(Tag::Strong | Tag::HtmlBlock) | Event::End(_) => {}
             other => panic!("{name}: {other:?} in {written}"),

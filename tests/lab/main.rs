@@ -6,6 +6,7 @@
 //! It needs a Docker engine; on Debian as root it installs and starts one. It removes only what carries its label.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
+mod before_up;
 mod bench;
 mod broken;
 mod healthy;
@@ -40,7 +41,8 @@ fn main() -> ExitCode {
         lab.close();
         return ExitCode::SUCCESS;
     }
-    let setups = healthy::SETUPS.iter().chain(broken::setups()).chain(routing::SETUPS).chain(wait::SETUPS);
+    let setups = healthy::SETUPS.iter().chain(before_up::SETUPS).chain(broken::setups());
+    let setups = setups.chain(routing::SETUPS).chain(wait::SETUPS);
     let chosen: Vec<&Setup> = setups
         .filter(|setup| words.is_empty() || words.iter().any(|word| setup.name.contains(word.as_str())))
         .collect();
