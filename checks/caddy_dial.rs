@@ -1,8 +1,10 @@
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::model::{
     Action, Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Part, Paths, Place, Role, Setup, Verdict,
-    caddy::{Caddies, CaddyConfig, Handler},
+    caddy::{Caddies, CaddyConfig},
     docker::{Container, Containers},
     facts::Attempt,
     fix::ApiAt,
@@ -66,9 +68,10 @@ fn run(
         };
         let proxies = route::proxies(config);
         judge.forms(&proxies, &mut verdict);
+        let dialled = Dialled::of(&proxies);
         let own = paths.relevant().filter(|hop| hop.kind == HopKind::Upstream && hop.from == part.name);
         for hop in own {
-            judge.hop(hop, &proxies, &mut verdict);
+            judge.hop(hop, &dialled, &mut verdict);
         }
     }
     if verdict.evidence.is_empty() && verdict.findings.is_empty() && verdict.gaps.is_empty() {
@@ -76,6 +79,32 @@ fn run(
     }
     verdict.summary = "every dial that leads to mitmproxy is right where Caddy is".to_owned();
     verdict
+}
+
+/// Where each dial stands: in which proxies, and as which of their upstreams.
+struct Dialled<'p>(BTreeMap<(Dial, bool), Vec<(&'p Proxy<'p>, usize)>>);
+
+impl<'p> Dialled<'p> {
+    fn of(proxies: &'p [Proxy<'p>]) -> Self {
+        let mut places: BTreeMap<(Dial, bool), Vec<(&Proxy<'_>, usize)>> = BTreeMap::new();
+        for proxy in proxies {
+            for (index, upstream) in proxy.handler.upstreams.iter().enumerate() {
+                if let Some(dial) = Dial::read(&upstream.dial) {
+                    places.entry((dial, proxy.handler.tls())).or_default().push((proxy, index));
+                }
+            }
+        }
+        Self(places)
+    }
+
+    /// In the order of the config.
+    fn places(&self, hop: &Hop) -> &[(&'p Proxy<'p>, usize)] {
+        self.0.get(&(hop.dial.clone(), hop.tls)).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn first(&self, hop: &Hop) -> Option<&'p Proxy<'p>> {
+        self.places(hop).first().map(|(proxy, _)| *proxy)
+    }
 }
 
 struct Judge<'j> {
@@ -124,7 +153,7 @@ impl Judge<'_> {
                     .certain()
                     .seen("every request", "gets a 502 with an empty body")
                     .seen("for", if proxy.hosts.is_empty() { "every Host".to_owned() } else { proxy.hosts.join(", ") });
-                verdict.findings.push(match self.better() {
+                verdict.add(match self.better() {
                     // What is left out of a dial cannot be put back.
                     Some(better) => {
                         let old = Some(dial.clone()).filter(|dial| !dial.contains(text::LEFT_OUT));
@@ -136,17 +165,17 @@ impl Judge<'_> {
         }
     }
 
-    fn hop(&self, hop: &Hop, proxies: &[Proxy<'_>], verdict: &mut Verdict) {
+    fn hop(&self, hop: &Hop, dialled: &Dialled<'_>, verdict: &mut Verdict) {
         let seen = hop.to.as_ref().and_then(|to| self.mitmproxies?.named(to));
         if hop.to_mitmproxy
             && let Some(seen) = seen
         {
-            let tls = hop.tls.then(|| self.proxy_of(hop, proxies)).flatten();
-            match self.ports(hop, seen, proxies) {
-                Some(finding) => verdict.findings.push(finding),
+            let tls = hop.tls.then(|| dialled.first(hop)).flatten();
+            match self.ports(hop, seen, dialled) {
+                Some(finding) => verdict.add(finding),
                 None => {
-                    match tls.and_then(|proxy| self.speaks_tls(hop, proxy)).or_else(|| self.speaks_h2c(hop, proxies)) {
-                        Some(finding) => verdict.findings.push(finding),
+                    match tls.and_then(|proxy| self.speaks_tls(hop, proxy)).or_else(|| self.speaks_h2c(hop, dialled)) {
+                        Some(finding) => verdict.add(finding),
                         None if seen.modes().0.iter().any(Mode::takes_requests) => verdict
                             .evidence
                             .push(Evidence::new(hop.id(), format!("mitmproxy listens there, says {}", seen.name))),
@@ -163,11 +192,11 @@ impl Judge<'_> {
             .and_then(|views| views.from(&hop.place))
             .and_then(|view| Some((view.way, view.connection(&hop.dial.host, hop.dial.port?)?)));
         if self.containers.is_some_and(|all| hop.is_planned(all)) {
-            self.planned(hop, proxies, verdict);
+            self.planned(hop, dialled, verdict);
             return;
         }
         match (&hop.meaning, connection.map(|(_, seen)| &seen.answer)) {
-            (Meaning::Itself, Some(ConnectionAnswer::Refused)) => verdict.findings.push(self.itself(hop, proxies)),
+            (Meaning::Itself, Some(ConnectionAnswer::Refused)) => verdict.add(self.itself(hop, dialled)),
             (Meaning::Itself, None) if hop.to.is_none() => verdict
                 .gaps
                 .push(Gap::on(hop, format!("who listens at {} inside {} could not be looked at", hop.dial, hop.from))),
@@ -175,11 +204,8 @@ impl Judge<'_> {
                 Meaning::Address(_) | Meaning::Container { .. },
                 Some(ConnectionAnswer::Refused | ConnectionAnswer::TimedOut),
             ) => {
-                verdict.findings.push(self.refused(
-                    hop,
-                    connection.is_some_and(|(_, seen)| seen.answer == ConnectionAnswer::TimedOut),
-                    proxies,
-                ));
+                let timed_out = connection.is_some_and(|(_, seen)| seen.answer == ConnectionAnswer::TimedOut);
+                verdict.add(self.refused(hop, timed_out, dialled));
             }
             (_, Some(ConnectionAnswer::Failed(why))) => verdict.gaps.push(Gap::on(
                 hop,
@@ -194,7 +220,7 @@ impl Judge<'_> {
     }
 
     /// Before `up`: Caddy's own image runs nothing but Caddy, so what is dialled on itself is nobody.
-    fn planned(&self, hop: &Hop, proxies: &[Proxy<'_>], verdict: &mut Verdict) {
+    fn planned(&self, hop: &Hop, dialled: &Dialled<'_>, verdict: &mut Verdict) {
         let is_alone = |containers: &Containers| {
             let own = containers.named(&hop.from);
             own.is_some_and(|own| text::base_name(own.image.split([':', '@']).next().unwrap_or_default()) == "caddy")
@@ -210,14 +236,14 @@ impl Judge<'_> {
             && self.containers.is_some_and(is_alone)
             && !hop.dial.port.is_some_and(serves);
         if is_nobody {
-            verdict.findings.push(self.itself(hop, proxies));
+            verdict.add(self.itself(hop, dialled));
         } else {
             verdict.evidence.push(Evidence::new(hop.id(), "nothing runs yet, so it was not tried"));
         }
     }
 
     /// A dial that leads to mitmproxy, at a port where its proxy does not listen.
-    fn ports(&self, hop: &Hop, seen: &MitmproxySeen, proxies: &[Proxy<'_>]) -> Option<Finding> {
+    fn ports(&self, hop: &Hop, seen: &MitmproxySeen, dialled: &Dialled<'_>) -> Option<Finding> {
         let port = match self.containers {
             Some(containers) => hop.port_inside(containers)?,
             None => hop.dial.port?,
@@ -237,21 +263,21 @@ impl Judge<'_> {
                 own.host_port == Some(port) && modes.iter().any(|mode| mode.listen_port == own.container_port)
             })
         });
-        let dialled = hop.dial.to_string();
+        let dial = hop.dial.to_string();
         let (summary, what) = match published {
             _ if port == seen.command_line.web_port() => (
-                format!("{} dials {dialled}, which is {to}'s web interface, not its proxy", hop.from),
+                format!("{} dials {dial}, which is {to}'s web interface, not its proxy", hop.from),
                 format!("{to} proxies on port {listens}, and has its web interface on {port}"),
             ),
             Some(own) => (
                 format!(
-                    "{} dials {dialled}: {port} is the port published on the host, and inside the network {to} listens on {}",
+                    "{} dials {dial}: {port} is the port published on the host, and inside the network {to} listens on {}",
                     hop.from, own.container_port
                 ),
                 format!("port {port} of this machine leads to port {} of {to}", own.container_port),
             ),
             None => (
-                format!("{} dials {dialled}, and {to} does not listen on port {port}", hop.from),
+                format!("{} dials {dial}, and {to} does not listen on port {port}", hop.from),
                 format!("{to} listens on {listens}"),
             ),
         };
@@ -271,10 +297,10 @@ impl Judge<'_> {
             Some(mode) if !hop.is_over_host() => Some(text::join_port(&hop.dial.host, mode.listen_port)),
             _ => self.better(),
         };
-        Some(self.fixed(finding, hop, right, proxies))
+        Some(self.fixed(finding, hop, right, dialled))
     }
 
-    fn itself(&self, hop: &Hop, proxies: &[Proxy<'_>]) -> Finding {
+    fn itself(&self, hop: &Hop, dialled: &Dialled<'_>) -> Finding {
         let published = hop.dial.port.and_then(|port| self.containers?.publishing(port));
         let summary = match &hop.place {
             Place::Container(_) => {
@@ -311,17 +337,17 @@ impl Judge<'_> {
             );
             finding = finding.seen(format!("port {port}"), value);
         }
-        self.fixed(finding, hop, self.better(), proxies)
+        self.fixed(finding, hop, self.better(), dialled)
     }
 
-    fn refused(&self, hop: &Hop, timed_out: bool, proxies: &[Proxy<'_>]) -> Finding {
+    fn refused(&self, hop: &Hop, timed_out: bool, dialled: &Dialled<'_>) -> Finding {
         let how = if timed_out { "gives no answer" } else { "refuses the connection" };
         let finding = Finding::fail(self.parties(), format!("{} dials {}, which {how}", hop.from, hop.dial)).on(hop);
         // A container has no address before it runs, so this one may be that of a mitmproxy.
         let waits =
             |part: &Part| self.containers.and_then(|all| all.named(&part.name)).is_some_and(Container::may_come_up);
         let finding = finding.may_heal(self.setup.mitmproxies.iter().any(waits));
-        self.fixed(finding, hop, self.better(), proxies)
+        self.fixed(finding, hop, self.better(), dialled)
     }
 
     /// TLS to mitmproxy: it answers with a certificate of its own authority, which Caddy does not know.
@@ -353,8 +379,8 @@ impl Judge<'_> {
     }
 
     /// mitmproxy has no HTTP/2 without TLS.
-    fn speaks_h2c(&self, hop: &Hop, proxies: &[Proxy<'_>]) -> Option<Finding> {
-        let proxy = self.proxy_of(hop, proxies)?;
+    fn speaks_h2c(&self, hop: &Hop, dialled: &Dialled<'_>) -> Option<Finding> {
+        let proxy = dialled.first(hop)?;
         let transport = proxy.handler.transport.as_ref()?;
         transport.versions.iter().any(|version| version == "h2c").then(|| {
             Finding::fail(
@@ -385,23 +411,6 @@ impl Judge<'_> {
         })
     }
 
-    /// Every place in the config where a hop's dial stands.
-    fn places(&self, hop: &Hop, proxies: &[Proxy<'_>]) -> Vec<String> {
-        let of = |proxy: &Proxy<'_>| {
-            let same = |own: &crate::model::caddy::Upstream| Dial::read(&own.dial).as_ref() == Some(&hop.dial);
-            let own = proxy.handler.upstreams.iter().enumerate().filter(|(_, own)| same(own));
-            own.map(|(index, _)| format!("{}/upstreams/{index}/dial", proxy.at)).collect::<Vec<_>>()
-        };
-        proxies.iter().filter(|proxy| proxy.handler.tls() == hop.tls).flat_map(of).collect()
-    }
-
-    fn proxy_of<'p>(&self, hop: &Hop, proxies: &'p [Proxy<'p>]) -> Option<&'p Proxy<'p>> {
-        let has = |handler: &Handler| {
-            handler.upstreams.iter().any(|own| Dial::read(&own.dial).is_some_and(|dial| dial == hop.dial))
-        };
-        proxies.iter().find(|proxy| has(proxy.handler) && proxy.handler.tls() == hop.tls)
-    }
-
     fn could_be_meant(&self, dial: &str) -> bool {
         self.setup.mitmproxies.iter().any(|part| dial.contains(&part.name)) || dial.contains("mitmproxy") || {
             let ports = self.mitmproxies.into_iter().flat_map(|all| &all.0).flat_map(|seen| seen.modes().0);
@@ -423,7 +432,7 @@ impl Judge<'_> {
     }
 
     /// Sets the dial wherever it stands; with a network for both before, where they have none.
-    fn fixed(&self, finding: Finding, hop: &Hop, right: Option<String>, proxies: &[Proxy<'_>]) -> Finding {
+    fn fixed(&self, finding: Finding, hop: &Hop, right: Option<String>, dialled: &Dialled<'_>) -> Finding {
         let (mut steps, right) = match (right, self.joined()) {
             (Some(right), _) => (Vec::new(), right),
             (None, Some((join, right))) => (vec![join], right),
@@ -434,8 +443,13 @@ impl Judge<'_> {
         };
         let both = if steps.is_empty() { "" } else { "put both on one network, and " };
         let old = Some(hop.dial.to_string());
-        let set = |config_path| Action::SetDial { at: self.api(), config_path, dial: right.clone(), old: old.clone() };
-        steps.extend(self.places(hop, proxies).into_iter().map(set));
+        let set = |(proxy, index): &(&Proxy<'_>, usize)| Action::SetDial {
+            at: self.api(),
+            config_path: format!("{}/upstreams/{index}/dial", proxy.at),
+            dial: right.clone(),
+            old: old.clone(),
+        };
+        steps.extend(dialled.places(hop).iter().map(set));
         let title = format!("{both}dial {right}");
         let text = format!("reverse_proxy {right}\n");
         let action = match steps.len() {
@@ -590,6 +604,13 @@ mod tests {
         }
         let placeholder = judged(&dial("{env.MITM}:8080"), None);
         assert_eq!((placeholder.worst(), placeholder.gaps.len()), (None, 1));
+    }
+
+    #[test]
+    fn of_very_many_findings_the_first_are_told() {
+        let dials: Vec<String> = (0..60).map(|n| format!(r#"{{"dial":"http://mitmproxy:{}"}}"#, 8080 + n)).collect();
+        let verdict = judged(&format!(r#""upstreams":[{}]"#, dials.join(",")), None);
+        assert_eq!((verdict.findings.len(), verdict.untold), (50, 10));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::{
 use caddy_doctor_checks::{
     ALL, explaining,
     model::{
-        Check, Context, Explains, Facts, Finding, Gap, Group, Outlook, Path, Paths, Severity, Verdict, before_up,
-        docker::EngineSeen,
+        Check, Context, Evidence, Explains, Facts, Finding, Gap, Group, Outlook, Path, Paths, Severity, Verdict,
+        before_up, docker::EngineSeen,
     },
 };
 
@@ -180,7 +180,10 @@ fn row(own: &Judged, all: &[Judged]) -> CheckReport {
     blocked_by.sort_by_key(|id| all.iter().position(|other| other.check.id == *id));
     blocked_by.dedup();
 
-    let open_reason = broken.clone().or_else(|| open.first().map(|(gap, _)| gap.reason.clone()));
+    // What is not told one by one was not held against what is accepted either.
+    let untold = (verdict.untold > 0 && worst.is_none())
+        .then(|| format!("whether {} more findings are accepted as well was not looked at", verdict.untold));
+    let open_reason = broken.clone().or_else(|| open.first().map(|(gap, _)| gap.reason.clone())).or(untold);
     let (status, reason) = match (worst, &open_reason) {
         (Some(Severity::Fail), reason) => (Status::Fail, (*reason).clone()),
         (_, Some(reason)) => (Status::Unknown, Some(reason.clone())),
@@ -194,9 +197,13 @@ fn row(own: &Judged, all: &[Judged]) -> CheckReport {
             None => (Status::Pass, None),
         },
     };
+    let mut evidence = verdict.evidence.clone();
+    if verdict.untold > 0 {
+        evidence.push(Evidence::new("more findings", format!("{} like these, not told one by one", verdict.untold)));
+    }
     let summary = match (open_findings.as_slice(), &reason) {
         ([first], _) => first.summary.clone(),
-        ([first, rest @ ..], _) => format!("{}; and {} more", first.summary, rest.len()),
+        ([first, rest @ ..], _) => format!("{}; and {} more", first.summary, rest.len() + verdict.untold),
         ([], Some(reason)) => reason.clone(),
         ([], None) => verdict.summary.clone(),
     };
@@ -206,7 +213,7 @@ fn row(own: &Judged, all: &[Judged]) -> CheckReport {
         group: check.group,
         status,
         summary,
-        evidence: verdict.evidence.clone(),
+        evidence,
         findings,
         blocked_by,
         may_be_answered: open.iter().find(|(gap, _)| gap.may_heal).map(|(gap, _)| gap.reason.clone()),

@@ -1,9 +1,9 @@
 //! Recordings of facts: written with `--record`, judged again with `--replay`, and some of them built in as demos.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use caddy_doctor_checks::model::{Facts, facts::SCHEMA};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::{error::Error, probe::redact};
 
@@ -11,13 +11,17 @@ use crate::{error::Error, probe::redact};
 pub(crate) fn read(path: &Path) -> Result<Facts, Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::ReplayUnreadable { path: path.to_owned(), source })?;
     let not_one = |why: String| Error::NotARecording { path: path.to_owned(), why };
-    let value: Value = serde_json::from_str(&text).map_err(|error| not_one(error.to_string()))?;
-    match value.get("schema").and_then(Value::as_u64) {
+    // The number first, since a newer form need not be one that can be read.
+    let form = match serde_json::from_str::<BTreeMap<String, &RawValue>>(&text) {
+        Err(error) if !error.is_data() => return Err(not_one(redact::json_error(&error))),
+        form => form.unwrap_or_default(),
+    };
+    match form.get("schema").and_then(|schema| schema.get().parse().ok()) {
         Some(found) if found > u64::from(SCHEMA) => return Err(Error::NewerRecording { path: path.to_owned(), found }),
         Some(_) => {}
         None => return Err(not_one("it has no schema number".to_owned())),
     }
-    serde_json::from_value(value).map_err(|error| not_one(redact::json_error(&error)))
+    serde_json::from_str(&text).map_err(|error| not_one(redact::json_error(&error)))
 }
 
 /// Writes one.

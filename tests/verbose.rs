@@ -179,7 +179,8 @@ fn what_comes_from_elsewhere_is_one_line_that_no_terminal_obeys() {
     let obeyed = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
     assert!(!ran.stderr.contains(obeyed) && !ran.stderr.contains("CANARY"), "{ran:#?}");
     assert!(!ran.stderr.lines().any(|line| line.starts_with("::")), "{ran:#?}");
-    assert!(ran.stderr.contains(r"\u{1b}[2J\n::error::\u{202e}token=<left out>"), "{ran:#?}");
+    // What a terminal would obey is taken out before secrets are looked for, the rest is shown.
+    assert!(ran.stderr.contains(r"::error::\u{202e}token=<left out>"), "{ran:#?}");
 }
 
 // ---------------------------------------------------------------------------------------------------------- a terminal

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{DeserializeOwned, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::Value;
 
@@ -281,7 +281,7 @@ pub struct Handler {
     pub load_balancing: Option<Box<LoadBalancing>>,
     /// `reverse_proxy`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub transport: Option<Transport>,
+    pub transport: Option<Box<Transport>>,
     /// `reverse_proxy`: `headers.request.set.Host` is what the upstream sees as Host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<Box<HeaderOps>>,
@@ -322,7 +322,7 @@ struct HandlerFields {
     #[serde(default, deserialize_with = "lenient")]
     load_balancing: Option<Box<LoadBalancing>>,
     #[serde(default, deserialize_with = "lenient")]
-    transport: Option<Transport>,
+    transport: Option<Box<Transport>>,
     #[serde(default, deserialize_with = "lenient")]
     headers: Option<Box<HeaderOps>>,
     #[serde(default, deserialize_with = "list")]
@@ -604,11 +604,34 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserial
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// The same for a list, which takes no more room than it needs.
+/// The same for a list, which takes no more room than it needs: most have one entry, and room that is given back late
+/// leaves gaps in memory.
 fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    let mut list: Vec<T> = or_default(deserializer)?;
-    list.shrink_to_fit();
-    Ok(list)
+    struct Lists<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Lists<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a sequence")
+        }
+
+        fn visit_unit<E>(self) -> Result<Vec<T>, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::new();
+            while let Some(entry) = entries.next_element()? {
+                if list.is_empty() {
+                    list.reserve_exact(1);
+                }
+                list.push(entry);
+            }
+            list.shrink_to_fit();
+            Ok(list)
+        }
+    }
+    deserializer.deserialize_any(Lists(PhantomData))
 }
 
 /// An object, or `null`. serde would also take a list for a struct, and an empty one would pass for an empty config.
@@ -639,7 +662,7 @@ fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(deserialize
 
 /// The same for texts, without the secrets that may be in them.
 fn one_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    lenient(deserializer).map(|text: String| text::of_config(&text))
+    lenient(deserializer).map(without_secret)
 }
 
 fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
@@ -651,7 +674,12 @@ fn some_texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<S
 }
 
 fn without_secrets(texts: Vec<String>) -> Vec<String> {
-    texts.iter().map(|text| text::of_config(text)).collect()
+    texts.into_iter().map(without_secret).collect()
+}
+
+/// Nearly all texts have nothing that could be one, and a config may have many thousands of them.
+fn without_secret(text: String) -> String {
+    if text.contains(['{', '@']) { text::of_config(&text) } else { text }
 }
 
 fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {

@@ -57,11 +57,16 @@ pub struct Verdict {
     pub summary: String,
     pub evidence: Vec<Evidence>,
     pub findings: Vec<Finding>,
+    /// How many more there were than [`add`](Self::add) kept.
+    pub untold: usize,
     /// What could not be looked at, and why.
     pub gaps: Vec<Gap>,
     /// Set when there is nothing here for this check to look at: the reason, a sentence.
     pub not_applicable: Option<String>,
 }
+
+/// Of one severity and one check; see [`Verdict::add`].
+const MOST_FINDINGS: usize = 50;
 
 impl Verdict {
     /// Nothing to look at, because of `reason`.
@@ -73,6 +78,16 @@ impl Verdict {
     #[must_use]
     pub fn missing(missing: &Missing) -> Self {
         Self { gaps: vec![Gap::everything(missing)], ..Self::default() }
+    }
+
+    /// Adds a finding. Of those that a config with thousands of routes can give, the first of each severity are kept, and the
+    /// rest is counted: nobody reads them all, and one fix may mend them all.
+    pub fn add(&mut self, finding: Finding) {
+        if self.findings.iter().filter(|own| own.severity == finding.severity).count() < MOST_FINDINGS {
+            self.findings.push(finding);
+        } else {
+            self.untold += 1;
+        }
     }
 
     /// The worst severity among the findings.

@@ -181,6 +181,18 @@ pub(crate) fn hosts_match(patterns: &[String], host: Option<&str>) -> Option<boo
     any(patterns.iter().map(|pattern| host_matches(pattern, host, patterns.len() > LARGE)))
 }
 
+/// The patterns of which one must match an ASCII Host for any of these sets to match, where all of them are plain: a name, or
+/// `*.` before one. `None` when something else may decide, too.
+pub(crate) fn plain_hosts(sets: &[MatcherSet]) -> Option<impl Iterator<Item = &str>> {
+    let is_plain = |host: &String| {
+        let name = host.strip_prefix("*.").unwrap_or(host);
+        name.is_ascii() && !name.contains(['{', '*'])
+    };
+    let all = sets.iter().all(|set| set.host.as_ref().is_some_and(|hosts| hosts.iter().all(is_plain)));
+    let hosts = sets.iter().filter_map(|set| set.host.as_ref()).flatten().map(String::as_str);
+    (all && !sets.is_empty()).then_some(hosts)
+}
+
 /// Caddy compares hosts without regard to case; `*` stands for one label, wherever it is.
 fn host_matches(pattern: &str, host: &str, large: bool) -> Option<bool> {
     if pattern == host {
@@ -312,7 +324,7 @@ fn escaped_matches(pattern: &str, path: &str, newer: bool) -> bool {
     }
     let Ok(mut seen) = String::from_utf8(seen) else { return false };
     if newer {
-        seen = lower_case(&seen);
+        seen = lower_case(&seen).into_owned();
     }
     glob(&pattern.replace("%*", "*"), &seen)
 }
@@ -443,9 +455,13 @@ fn clean(path: &str, merge: bool) -> String {
     format!("{start}{}{end}", parts.join("/"))
 }
 
+pub(crate) fn ascii_lower_case(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) { text.to_ascii_lowercase().into() } else { text.into() }
+}
+
 /// Letter by letter, as Go does.
-fn lower_case(text: &str) -> String {
-    if text.is_ascii() { text.to_ascii_lowercase() } else { text.chars().flat_map(char::to_lowercase).collect() }
+fn lower_case(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() { ascii_lower_case(text) } else { text.chars().flat_map(char::to_lowercase).collect() }
 }
 
 fn unescape(text: &str) -> Option<String> {

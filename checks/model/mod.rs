@@ -28,6 +28,8 @@ pub mod view;
 mod any_config;
 #[cfg(test)]
 pub(crate) mod example;
+#[cfg(test)]
+mod growth;
 
 pub use check::{Check, Group, Verdict};
 pub use facts::{Asked, Composed, Context, Fact, FactId, Facts, Known, Missing, Need, Thresholds};

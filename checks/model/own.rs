@@ -132,6 +132,7 @@ pub fn read(json: &[u8]) -> Result<Verdict, String> {
         summary: own.summary.unwrap_or_default(),
         evidence: own.evidence,
         findings: own.findings.into_iter().map(finding).collect(),
+        untold: 0,
         gaps: own
             .gaps
             .into_iter()

@@ -10,7 +10,7 @@ use crate::model::{
     matchers,
     mitmproxy::{Mitmproxies, MitmproxySeen, Mode},
     names::{self, Meaning},
-    route::{self, End, EndKind, Proxy, Request},
+    route::{self, End, EndKind, Proxy, Request, Router},
     setup::Part,
     text,
     view::{NameAnswer, Views},
@@ -44,6 +44,18 @@ impl Paths {
         let is_target =
             |name: &String| paths.is_some_and(|paths| paths.relevant().any(|hop| hop.to.as_ref() == Some(name)));
         all.0.iter().filter(|own| setup.part(&own.name).is_some() || is_target(&own.name)).collect()
+    }
+
+    /// The dials of a Caddy: for each the hops that it is, with their places in [`Paths::hops`].
+    #[must_use]
+    pub fn dials_of(&self, caddy: &str) -> BTreeMap<&Dial, Vec<(usize, &Hop)>> {
+        let mut dials: BTreeMap<&Dial, Vec<(usize, &Hop)>> = BTreeMap::new();
+        for (at, hop) in self.hops.iter().enumerate() {
+            if hop.kind == HopKind::Upstream && hop.from == caddy {
+                dials.entry(&hop.dial).or_default().push((at, hop));
+            }
+        }
+        dials
     }
 
     /// The hops that some path goes over, or that start at a mitmproxy.
@@ -380,14 +392,17 @@ impl Finder<'_> {
         if leading.is_empty() {
             leading = proxies.iter().collect();
         }
+        let routers: Vec<(&Server, Router<'_>)> =
+            config.servers().iter().map(|(name, server)| (server, Router::new(name, server))).collect();
+        let mut drawn = BTreeSet::new();
         for request in requests(&leading, asked) {
-            for (name, server) in config.servers() {
+            for (server, router) in &routers {
                 let listen = server
                     .listen
                     .iter()
                     .find_map(|address| listen_port(address))
                     .map(|port| (port, config.apps.http.speaks_tls(server, port)));
-                let (request_path, ends) = request.ends(name, server);
+                let (request_path, ends) = request.ends(router);
                 for end in ends {
                     let EndKind::Proxy { handler, sets_host } = end.kind else { continue };
                     for (_, dial) in route::dials(handler) {
@@ -396,16 +411,15 @@ impl Finder<'_> {
                         if sets_host.is_some() {
                             paths.hops[at].sets_host = handler.sets_host().or(sets_host).map(str::to_owned);
                         }
-                        let path = Path {
-                            host: request.host.clone(),
-                            request_path: request_path.clone(),
-                            caddy: caddy.name.clone(),
-                            listen,
-                            hops: vec![at],
-                            undecided: !end.certain,
-                        };
-                        if !paths.paths.contains(&path) {
-                            paths.paths.push(path);
+                        if drawn.insert((request.host.clone(), request_path.clone(), listen, at, end.certain)) {
+                            paths.paths.push(Path {
+                                host: request.host.clone(),
+                                request_path: request_path.clone(),
+                                caddy: caddy.name.clone(),
+                                listen,
+                                hops: vec![at],
+                                undecided: !end.certain,
+                            });
                         }
                     }
                 }
@@ -606,8 +620,8 @@ struct Followed<'p> {
 impl Followed<'_> {
     /// Where it ends in a server, and the path for which that holds. An earlier route may take the example away
     /// (`respond / ...`), and another path gets by: the first that certainly leads to what is meant is taken.
-    fn ends<'c>(&self, name: &str, server: &'c Server) -> (String, Vec<End<'c>>) {
-        let ask = |path: Option<&str>| route::ends(name, server, &Request { host: &self.host, path, method: None });
+    fn ends<'c>(&self, router: &Router<'c>) -> (String, Vec<End<'c>>) {
+        let ask = |path: Option<&str>| router.ends(&Request { host: &self.host, path, method: None });
         let is_meant = |end: &End<'_>| match end.kind {
             EndKind::Proxy { handler, .. } => self.meant.is_none_or(|meant| std::ptr::eq(meant, handler)),
             _ => false,
@@ -650,7 +664,7 @@ fn requests<'p>(proxies: &[&Proxy<'p>], asked: &[String]) -> Vec<Followed<'p>> {
     if asked.is_empty() {
         for proxy in proxies {
             let any_host = [ANY_HOST.to_owned()];
-            let hosts = if proxy.hosts.is_empty() { &any_host } else { proxy.hosts.as_slice() };
+            let hosts = if proxy.hosts.is_empty() { &any_host[..] } else { &proxy.hosts };
             if !hosts.iter().all(|host| add(host, Some(proxy))) {
                 break;
             }

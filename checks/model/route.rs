@@ -5,6 +5,7 @@
 
 use std::{
     borrow::Cow,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
     rc::Rc,
@@ -16,7 +17,7 @@ use crate::model::{
 };
 
 /// A request that is sent to a server.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Request<'r> {
     /// With or without a port.
     pub host: &'r str,
@@ -52,53 +53,124 @@ pub enum EndKind<'c> {
     Nothing,
 }
 
-/// All ends that a request can have; more than one where something cannot be decided. That an upstream cannot be
-/// reached is no end of its own, and neither is what `handle_response` makes of an upstream's answer.
-///
-/// Who is asked for a password (`authentication`) is taken to have it, so that what comes after stays certain; the
-/// refusal is listed as an end that is not.
+/// [`Router::ends`] of a single request.
 #[must_use]
 pub fn ends<'c>(name: &str, server: &'c Server, request: &Request<'_>) -> Vec<End<'c>> {
-    let path = match request.path {
-        Some(path) => RequestPath::read(path).map_or(PathNow::Unknown, PathNow::Known),
-        None => PathNow::Any,
-    };
-    let mut walk = Walk {
-        server,
-        ends: Vec::new(),
-        now: Now {
-            host: Some(matchers::without_port(request.host)),
-            path: Rc::new(path),
-            method: Some(Cow::Borrowed(request.method.unwrap_or("GET"))),
-            sets_host: None,
-            is_blind: false,
-        },
-        groups: BTreeMap::new(),
-        claims: Vec::new(),
-        certain: true,
-        catchers: Vec::new(),
-        asked_catchers: 0,
-        asked_server: false,
-        was_caught: false,
-        at: server_path(name),
-        own: server_path(name),
-        top: None,
-        depth: 0,
-        steps: 0,
-        gave_up: false,
-    };
-    walk.server_routes();
-    if walk.was_caught {
-        // Error routes that do not answer let the request go on behind their subroute, with groups used and paths
-        // rewritten by what ran before the error: anything may come of it.
-        (walk.certain, walk.now.is_blind) = (false, true);
-        (walk.asked_catchers, walk.asked_server) = (0, false);
-        walk.catchers.clear();
-        walk.server_routes();
-        let mut seen = BTreeSet::new();
-        walk.ends.retain(|end| seen.insert(end.at.clone()));
+    Router::new(name, server).ends(request)
+}
+
+/// A server that is asked where requests go.
+pub struct Router<'c> {
+    server: &'c Server,
+    /// The path by which the admin API knows it.
+    at: String,
+    /// By the first route of a list.
+    by_host: RefCell<BTreeMap<*const Route, Rc<ByHost<'c>>>>,
+    steps: Cell<u64>,
+}
+
+impl<'c> Router<'c> {
+    #[must_use]
+    pub fn new(name: &str, server: &'c Server) -> Self {
+        Self { server, at: server_path(name), by_host: RefCell::default(), steps: Cell::new(0) }
     }
-    walk.ends
+
+    /// All ends that a request can have; more than one where something cannot be decided. That an upstream cannot be
+    /// reached is no end of its own, and neither is what `handle_response` makes of an upstream's answer.
+    ///
+    /// Who is asked for a password (`authentication`) is taken to have it, so that what comes after stays certain; the
+    /// refusal is listed as an end that is not.
+    #[must_use]
+    pub fn ends(&self, request: &Request<'_>) -> Vec<End<'c>> {
+        let path = match request.path {
+            Some(path) => RequestPath::read(path).map_or(PathNow::Unknown, PathNow::Known),
+            None => PathNow::Any,
+        };
+        let mut walk = Walk {
+            router: self,
+            server: self.server,
+            ends: Vec::new(),
+            now: Now {
+                host: Some(matchers::without_port(request.host)),
+                path: Rc::new(path),
+                method: Some(Cow::Borrowed(request.method.unwrap_or("GET"))),
+                sets_host: None,
+                is_blind: false,
+            },
+            groups: BTreeMap::new(),
+            claims: Vec::new(),
+            certain: true,
+            catchers: Vec::new(),
+            asked_catchers: 0,
+            asked_server: false,
+            was_caught: false,
+            at: self.at.clone(),
+            top: None,
+            depth: 0,
+            steps: 0,
+            gave_up: false,
+        };
+        walk.server_routes();
+        if walk.was_caught {
+            // Error routes that do not answer let the request go on behind their subroute, with groups used and paths
+            // rewritten by what ran before the error: anything may come of it.
+            (walk.certain, walk.now.is_blind) = (false, true);
+            (walk.asked_catchers, walk.asked_server) = (0, false);
+            walk.catchers.clear();
+            walk.server_routes();
+            let mut seen = BTreeSet::new();
+            walk.ends.retain(|end| seen.insert(end.at.clone()));
+        }
+        self.steps.set(self.steps.get() + u64::from(walk.steps));
+        walk.ends
+    }
+
+    /// How many routes and handlers were looked at for all requests so far.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps.get()
+    }
+
+    /// The next route of a list, from this index on, that may be for a Host.
+    fn next(&self, routes: &'c [Route], from: usize, host: &str) -> Option<usize> {
+        let list =
+            Rc::clone(self.by_host.borrow_mut().entry(routes.as_ptr()).or_insert_with(|| Rc::new(ByHost::of(routes))));
+        list.next(from, host)
+    }
+}
+
+/// The routes of a list by the Hosts that they are for: a config may hold thousands, each for one of its own.
+struct ByHost<'c> {
+    /// A plain pattern in lower case, and an index, sorted.
+    plain: Vec<(Cow<'c, str>, usize)>,
+    /// Those of which something else than a plain pattern may decide, in order.
+    others: Vec<usize>,
+}
+
+impl<'c> ByHost<'c> {
+    fn of(routes: &'c [Route]) -> Self {
+        let (mut plain, mut others) = (Vec::new(), Vec::new());
+        for (index, route) in routes.iter().enumerate() {
+            match matchers::plain_hosts(&route.matches) {
+                Some(hosts) => plain.extend(hosts.map(|host| (matchers::ascii_lower_case(host), index))),
+                None => others.push(index),
+            }
+        }
+        plain.sort_unstable();
+        Self { plain, others }
+    }
+
+    fn next(&self, from: usize, host: &str) -> Option<usize> {
+        let host = matchers::ascii_lower_case(host);
+        let below = host.split_once('.').and_then(|(_, name)| self.of_pattern(from, &format!("*.{name}")));
+        let other = self.others.get(self.others.partition_point(|index| *index < from)).copied();
+        [self.of_pattern(from, &host), below, other].into_iter().flatten().min()
+    }
+
+    fn of_pattern(&self, from: usize, pattern: &str) -> Option<usize> {
+        let at = self.plain.partition_point(|(own, index)| (&**own, *index) < (pattern, from));
+        self.plain.get(at).filter(|(own, _)| *own == pattern).map(|(_, index)| *index)
+    }
 }
 
 fn server_path(name: &str) -> String {
@@ -112,6 +184,7 @@ const MOST_DEPTH: u32 = 48;
 
 /// A request on its way through the routes of a server.
 struct Walk<'c, 'w> {
+    router: &'w Router<'c>,
     server: &'c Server,
     ends: Vec<End<'c>>,
     now: Now<'c, 'w>,
@@ -130,8 +203,6 @@ struct Walk<'c, 'w> {
     was_caught: bool,
     /// Where it is, for the admin API.
     at: String,
-    /// The server's.
-    own: String,
     top: Option<usize>,
     depth: u32,
     steps: u32,
@@ -151,11 +222,13 @@ struct Now<'c, 'w> {
 
 impl<'c: 'w, 'w> Walk<'c, 'w> {
     fn server_routes(&mut self) {
-        for (index, route) in self.server.routes.iter().enumerate() {
+        let mut next = 0;
+        while let Some(index) = self.next(&self.server.routes, next) {
             self.top = Some(index);
-            if self.route(route, |at| write!(at, "/routes/{index}")) {
+            if self.route(&self.server.routes[index], |at| write!(at, "/routes/{index}")) {
                 return;
             }
+            next = index + 1;
         }
         self.top = None;
         self.end(EndKind::Nothing);
@@ -174,11 +247,26 @@ impl<'c: 'w, 'w> Walk<'c, 'w> {
         self.depth += 1;
         let length = self.at.len();
         self.at.push_str(place);
-        let ended =
-            routes.iter().enumerate().any(|(index, route)| self.route(route, |at| write!(at, "/routes/{index}")));
+        let (mut ended, mut next) = (false, 0);
+        while let Some(index) = self.next(routes, next).filter(|_| !ended) {
+            ended = self.route(&routes[index], |at| write!(at, "/routes/{index}"));
+            next = index + 1;
+        }
         self.at.truncate(length);
         self.depth -= 1;
         ended
+    }
+
+    /// The next route from this index on that may match; those in between certainly do not.
+    fn next(&self, routes: &'c [Route], from: usize) -> Option<usize> {
+        match self.now.host {
+            _ if from + 1 >= routes.len() => (from < routes.len()).then_some(from),
+            // Words that stand for every other Host may be let in by any pattern.
+            Some(host) if !self.now.is_blind && host.is_ascii() && !host.contains(' ') => {
+                self.router.next(routes, from, host)
+            }
+            _ => Some(from),
+        }
     }
 
     fn route(&mut self, route: &'c Route, place: impl FnOnce(&mut String) -> std::fmt::Result) -> bool {
@@ -262,7 +350,7 @@ impl<'c: 'w, 'w> Walk<'c, 'w> {
                     self.gave_up = true;
                     return false;
                 }
-                let there = self.own.clone();
+                let there = self.router.at.clone();
                 let here = std::mem::replace(&mut self.at, there);
                 self.depth += 1;
                 let ended = self.route(route, |at| write!(at, "/named_routes/{name}"));
@@ -395,7 +483,7 @@ impl<'c: 'w, 'w> Walk<'c, 'w> {
         if let Some(errors) = self.server.errors.as_ref().filter(|_| !self.asked_server) {
             self.asked_server = true;
             let top = self.top.take();
-            self.at.clone_from(&self.own);
+            self.at.clone_from(&self.router.at);
             self.routes(&errors.routes, "/errors");
             self.top = top;
         }
@@ -445,10 +533,10 @@ pub struct Proxy<'c> {
     /// number of the routes for one that is reached by none: in an error route, or never invoked.
     pub top: usize,
     /// Of the host matchers around it; none when every Host gets by them.
-    pub hosts: Vec<String>,
+    pub hosts: Rc<[String]>,
     /// A path that gets by the path matchers around it: `/` when there is none, `/api/x` for `/api/*`. `None` when no
     /// example can be given.
-    pub sample_path: Option<String>,
+    pub sample_path: Option<Rc<str>>,
     /// The path by which the admin API knows it.
     pub at: String,
 }
@@ -576,8 +664,8 @@ impl<'c> Search<'c, '_> {
                     handler,
                     server: self.name,
                     top: self.top,
-                    hosts: inside.hosts.to_vec(),
-                    sample_path: inside.sample.as_ref().map(|sample| sample.path.to_string()),
+                    hosts: Rc::clone(&inside.hosts),
+                    sample_path: inside.sample.as_ref().map(|sample| Rc::clone(&sample.path)),
                     at: self.at.clone(),
                 }),
                 "rewrite" => inside.sample = inside.sample.take().and_then(|sample| sample.rewritten(handler)),
@@ -794,6 +882,43 @@ mod tests {
     }
 
     #[test]
+    fn routes_that_are_left_out_are_those_that_do_not_match() {
+        const PATTERNS: &[&str] = &[
+            "a.example.com",
+            "A.Example.com",
+            "*.example.com",
+            "*.*.com",
+            "*",
+            "b",
+            "::1",
+            "{env.X}",
+            "b\u{fc}cher.de",
+        ];
+        // Behind the routes with one pattern those with every pair of them.
+        let pairs = PATTERNS.iter().flat_map(|a| PATTERNS.iter().map(move |b| vec![*a, *b]));
+        let lists: Vec<Vec<&str>> = PATTERNS.iter().map(|own| vec![*own]).chain([Vec::new()]).chain(pairs).collect();
+        let routes: Vec<String> = lists
+            .iter()
+            .map(|hosts| {
+                format!(r#"{{"match":[{{"host":{}}}],"handle":[{{"handler":"vars"}}]}}"#, serde_json::json!(hosts))
+            })
+            .collect();
+        let server = with_routes(&format!("[{}]", routes.join(",")));
+        let router = Router::new("s", &server);
+        for host in ["a.example.com", "x.EXAMPLE.com", "b", "c", "::1", "*.example.com", ""] {
+            let matches = |index: &usize| {
+                let subject = Subject { host: Some(host), path: &PathNow::Any, method: None };
+                matchers::any_set(&server.routes[*index].matches, &subject) != Some(false)
+            };
+            let wanted: Vec<usize> = (0..lists.len()).filter(matches).collect();
+            let next = |after: &usize| router.next(&server.routes, after + 1, host);
+            let found = std::iter::successors(router.next(&server.routes, 0, host), next);
+            assert_eq!(found.filter(matches).collect::<Vec<_>>(), wanted, "{host}");
+        }
+        assert_eq!(router.next(&server.routes, 0, "c"), Some(3), "of the first three none is looked at");
+    }
+
+    #[test]
     fn of_a_group_one_route_is_used() {
         let server = with_routes(&format!(
             r#"[{{"handle":[{{"handler":"subroute","routes":[
@@ -896,7 +1021,7 @@ mod tests {
             .into_iter()
             .map(|own| {
                 let at = own.at.strip_prefix("/config/apps/http/servers/s/").unwrap().to_owned();
-                (at, own.top, own.hosts, own.sample_path)
+                (at, own.top, own.hosts.to_vec(), own.sample_path.as_deref().map(str::to_owned))
             })
             .collect();
         let row = |at: &str, top, hosts: &[&str], path: Option<&str>| {

@@ -412,7 +412,8 @@ mod tests {
     #[test]
     fn any_line_can_be_read() {
         // What parts names, values and addresses, in every order.
-        let parts = ["a", "ü", " ", ":", "@", "/", "?", "=", "://", "\"", "'", "-u ", "key", "token", "Bearer ", "\u{1b}["];
+        let parts =
+            ["a", "ü", " ", ":", "@", "/", "?", "=", "://", "\"", "'", "-u ", "key", "token", "Bearer ", "\u{1b}["];
         let mut number = 1_u64;
         for _ in 0..20_000 {
             let mut text = String::new();

@@ -41,8 +41,11 @@ pub(crate) fn run(lab: &Lab) {
 
     let binary = std::env::var("DOCTOR_BENCH_BINARY").expect("start the bench with tests/bench");
     let (mut doctor, mut help, mut chain, mut guide) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut probe, mut request) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         doctor.push(timed(|| quiet(Command::new(&binary).current_dir(lab.folder().join("empty")))));
+        probe.push(timed(|| quiet(Command::new(&binary).arg("--probe").current_dir(lab.folder().join("empty")))));
+        request.push(timed(one_request));
         help.push(timed(|| quiet(Command::new(&binary).arg("--help"))));
         chain.push(timed(raw_chain));
     }
@@ -58,6 +61,7 @@ pub(crate) fn run(lab: &Lab) {
     lab.clear();
 
     let (doctor, help, chain, guide) = (median(doctor), median(help), median(chain), median(guide));
+    let (probe, request) = (median(probe), median(request));
     let typing = commands.iter().map(|command| command.len()).sum::<usize>() as f64 / TYPED_PER_SECOND;
     let size = std::fs::metadata(&binary).unwrap().len();
     println!("medians of {ROUNDS} rounds (the guide: 3)");
@@ -73,6 +77,12 @@ pub(crate) fn run(lab: &Lab) {
         "    and typed by hand        {:8.0} s    {:.0} times as long as doctor, at {TYPED_PER_SECOND} characters a second",
         guide + typing,
         (guide + typing) / doctor
+    );
+    println!(
+        "--probe adds                 {:8.1} ms   {:.1} times one request through the whole path ({:.1} ms)",
+        (probe - doctor) * 1e3,
+        (probe - doctor) / request,
+        request * 1e3
     );
     println!("doctor --help                {:8.1} ms", help * 1e3);
     println!("binary                       {:8.2} MB", size as f64 / 1e6);
@@ -131,6 +141,13 @@ fn raw_chain() {
     for answer in asked {
         assert!(!answer.join().unwrap().is_empty());
     }
+}
+
+/// A request as a client sends it: through Caddy and mitmproxy to the backend.
+fn one_request() {
+    let mut stream = TcpStream::connect(("127.0.0.1", ENTRY)).unwrap();
+    write!(stream, "GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n").unwrap();
+    assert!(!body_of(&mut stream).is_empty());
 }
 
 fn engine(path: &str) -> Vec<u8> {

@@ -6,8 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
-
 use crate::{
     Setup,
     healthy::site,
@@ -41,8 +39,8 @@ fn up(lab: &Lab, dial: &str) {
 struct Step {
     code: Option<i32>,
     stderr: String,
-    json: Value,
-    short: String,
+    junit: String,
+    github: String,
     took: Duration,
 }
 
@@ -52,7 +50,7 @@ fn step(lab: &Lab) -> Step {
     fs::create_dir_all(&folder).unwrap();
     let start = Instant::now();
     let output = Command::new(env!("CARGO_BIN_EXE_doctor"))
-        .args(["check", "--wait", "60s", "-o", "json=report.json", "-o", "short=report.txt"])
+        .args(["check", "--wait", "60s", "-o", "junit=junit.xml", "-o", "github=annotations.txt"])
         .current_dir(&folder)
         .output()
         .unwrap();
@@ -61,16 +59,17 @@ fn step(lab: &Lab) -> Step {
     Step {
         code: output.status.code(),
         stderr: String::from_utf8(output.stderr).unwrap(),
-        json: serde_json::from_str(&read("report.json")).unwrap(),
-        short: read("report.txt"),
+        junit: read("junit.xml"),
+        github: read("annotations.txt"),
         took,
     }
 }
 
 fn slow_backend_then(lab: &Lab) {
     let step = step(lab);
-    assert_eq!(step.code, Some(0), "{}{}", step.stderr, step.short);
-    assert_eq!(step.json["exit_code"], 0, "{:#}", step.json);
+    assert_eq!(step.code, Some(0), "{}{}", step.stderr, step.github);
+    assert!(step.junit.contains("failures=\"0\"") && step.junit.contains("errors=\"0\""), "{}", step.junit);
+    assert!(!step.github.contains("::error"), "{}", step.github);
     let refuses = "waiting for backend-reachable: backend:3000 refuses";
     assert_eq!(step.stderr.matches(refuses).count(), 1, "{}", step.stderr);
     assert!(step.stderr.lines().all(|line| line.starts_with("doctor: waiting for ")), "{}", step.stderr);
@@ -80,10 +79,9 @@ fn slow_backend_then(lab: &Lab) {
 
 fn wrong_dial_then(lab: &Lab) {
     let step = step(lab);
-    assert_eq!(step.code, Some(1), "{}{}", step.stderr, step.short);
+    assert_eq!(step.code, Some(1), "{}{}", step.stderr, step.github);
     assert!(step.stderr.contains("this does not heal by itself: caddy-dial: "), "{}", step.stderr);
-    let causes = step.json["root_causes"].as_array().unwrap();
-    assert!(causes.iter().any(|cause| cause["check"] == "caddy-dial"), "{causes:#?}");
-    assert!(step.short.contains("caddy-dial"), "{}", step.short);
+    assert!(step.github.contains("::error title=doctor%3A caddy-dial"), "{}", step.github);
+    assert!(step.junit.contains("name=\"caddy-dial\"") && step.junit.contains("<failure"), "{}", step.junit);
     assert!(step.took < Duration::from_secs(10), "it took {:?}", step.took);
 }
