@@ -47,11 +47,15 @@ pub(crate) async fn ask(looker: &Looker<'_>, part: &Part) -> (CaddySeen, Vec<Lef
         _ => format!("http://127.0.0.1:{port}"),
     };
     let asked = format!("GET {admin}/config/ of {}", part.name);
-    let answer = answers.swap_remove(0);
-    let config = answer.as_ref().map_err(Clone::clone).and_then(|answer| read(&asked, answer));
-    let left_out = match (&answer, &config) {
-        (Ok(answer), Ok(config)) => left_out(&format!("the config of {}", part.name), &answer.body, config),
-        _ => Vec::new(),
+    let (config, left_out) = match answers.swap_remove(0) {
+        Ok(answer) => {
+            let config = read(&asked, &answer);
+            let of = format!("the config of {}", part.name);
+            let left_out = config.as_ref().map(|config| left_out(&of, &answer.body, config));
+            let left_out = left_out.unwrap_or_default();
+            (config, left_out)
+        }
+        Err(missing) => (Err(missing), Vec::new()),
     };
     let config = config.map_err(|missing| explained(missing, part));
     let seen = CaddySeen {
