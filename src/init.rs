@@ -144,7 +144,7 @@ const OPTIONS: &str = r#"
 # skip = ["latency"]
 # strict = true
 
-# How long the whole run may take, and how the report is written: text, short or json.
+# How long the whole run may take, and how the report is written: text, short, json, markdown, github or junit.
 # timeout = "10s"
 # format = "text"
 

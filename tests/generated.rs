@@ -141,6 +141,28 @@ fn a_verdict_is_what_its_schema_says() {
     }
 }
 
+/// A page that names an option which is gone sends its reader astray.
+#[test]
+fn every_option_that_a_page_names_exists() {
+    // Those of cargo, docker and sudo, in examples.
+    const OF_OTHERS: &[&str] = &["--locked", "--path", "--preserve-env", "--quiet", "--release", "--rm"];
+    let help = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_doctor")).args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let all: String = ["check", "fix", "report", "init", "list"].iter().map(|own| help(&[own, "--help"])).collect();
+    let exists = |option: &str| all.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').any(|word| word == option);
+    for page in
+        ["README.md", "docs/ci.md", "docs/config.md", "docs/guide.md", "docs/issue-template.md", "docs/own-checks.md"]
+    {
+        let text = read(&root().join(page));
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').map(|word| word.trim_end_matches('-'));
+        for option in words.filter(|word| word.starts_with("--") && word.len() > 3 && !word.starts_with("---")) {
+            assert!(OF_OTHERS.contains(&option) || exists(option), "{page} names {option}, which does not exist");
+        }
+    }
+}
+
 #[test]
 fn every_file_is_a_registered_check() {
     let mut problems = Vec::new();
