@@ -334,8 +334,10 @@ fn wishes(facts: &Facts, here: &Place, paths: &Paths) -> Vec<Wish> {
 /// Whether a hop leads to a mitmproxy that says itself that it listens there: a connection to it could become a flow.
 fn is_known_to_listen(facts: &Facts, hop: &Hop) -> bool {
     let Some(seen) = hop.to.as_ref().and_then(|to| facts.mitmproxies.as_ref().ok()?.named(to)) else { return false };
-    // Between a container and the host a firewall may stand.
+    // Between a container and the host a firewall may stand, and between two bridges the engine's.
+    let is_apart = matches!(hop.meaning, Meaning::Elsewhere(_)) && hop.dial.host.parse::<IpAddr>().is_ok();
     hop.meaning != Meaning::TheHost
+        && !is_apart
         && (hop.is_over_host() || seen.modes().0.iter().any(|mode| Some(mode.listen_port) == hop.dial.port))
 }
 
