@@ -52,6 +52,9 @@ pub struct EngineInfo {
     pub architecture: String,
     /// `Debian GNU/Linux 12`, `Docker Desktop`.
     pub operating_system: String,
+    /// Whether it runs without root's rights: `name=rootless` among its `SecurityOptions`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rootless: bool,
     /// What its clock said: `2026-11-23T20:30:00.123456789Z`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub time: String,

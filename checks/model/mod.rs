@@ -11,6 +11,7 @@ pub mod facts;
 pub mod finding;
 pub mod fix;
 pub mod host;
+pub mod machine;
 pub(crate) mod matchers;
 pub mod mitmproxy;
 pub mod names;

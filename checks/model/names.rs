@@ -111,7 +111,8 @@ fn is_on(containers: &Containers, place: &Place, network: &str) -> bool {
 }
 
 /// The value of an `ExtraHosts` entry for `name`; entries are split at the first colon (or `=`, as newer clients allow).
-fn extra_host<'e>(entries: &'e [String], name: &str) -> Option<&'e str> {
+#[must_use]
+pub fn extra_host<'e>(entries: &'e [String], name: &str) -> Option<&'e str> {
     entries.iter().find_map(|entry| {
         let (host, value) = entry.split_once([':', '='])?;
         host.eq_ignore_ascii_case(name).then_some(value)
