@@ -357,6 +357,10 @@ fn ports_of_interest(facts: &Facts, setup: &Setup, paths: &Paths) -> Vec<u16> {
     let wanted = stopped.flat_map(|own| {
         let listens = match (&own.program, containers.place_of(own)) {
             (Some(Program::Mitmproxy(line)), Place::Host) => vec![line.listen_port(), line.web_port()],
+            (Some(Program::Caddy), Place::Host) => {
+                let seen = facts.caddies.as_ref().ok().and_then(|all| all.named(&own.name));
+                own.wanted_by_caddy(seen.and_then(|seen| seen.config.as_ref().ok()))
+            }
             _ => Vec::new(),
         };
         own.ports.iter().filter_map(|port| port.host_port).chain(listens).collect::<Vec<_>>()
