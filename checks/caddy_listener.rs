@@ -1,10 +1,13 @@
 use crate::model::{
     Action, Edit, Evidence, Finding, Fix, Gap, Missing, Part, Path, Paths, Place, Role, Setup, Verdict,
     caddy::{Caddies, CaddyConfig, Server},
-    docker::{Container, Containers},
+    docker::{Container, Containers, EngineSeen},
     facts::Attempt,
     fix::ApiAt,
+    machine::Machine,
+    setup::PartKind,
     text,
+    view::Way,
 };
 
 check! {
@@ -13,7 +16,8 @@ check! {
     /// ## What it looks at
     /// The addresses on which the servers listen that have a route to mitmproxy; which of them are published on this
     /// machine; and whether Caddy speaks TLS there: because it was told to, or because automatic HTTPS found a host in the
-    /// routes. And whether two Caddys listen on one port of one place.
+    /// routes. And whether two Caddys listen on one port of one place. With Docker Desktop, OrbStack and Colima
+    /// `network_mode: host` is the network of their virtual machine, which forwards its ports to this one or does not.
     ///
     /// ## Why it matters
     /// "Connection refused", "connection reset" or `400 Client sent an HTTP request to an HTTPS server` before any route was
@@ -27,12 +31,19 @@ check! {
     id: "caddy-listener",
     group: Caddy,
     after: ["setup-found", "port-conflict", "container-health", "caddy-admin"],
-    needs: [Setup, Paths, Caddies, Attempt<Containers>],
+    needs: [Setup, Paths, Caddies, Attempt<Containers>, Attempt<EngineSeen>],
     run: run,
 }
 
-fn run(setup: &Setup, paths: &Paths, caddies: &Caddies, containers: Result<&Containers, &Missing>) -> Verdict {
+fn run(
+    setup: &Setup,
+    paths: &Paths,
+    caddies: &Caddies,
+    containers: Result<&Containers, &Missing>,
+    engine: Result<&EngineSeen, &Missing>,
+) -> Verdict {
     let mut verdict = Verdict::default();
+    let machine = engine.ok().and_then(Machine::of).filter(|machine| machine.is_virtual());
     verdict.gaps.extend(setup.gap(Role::Caddy));
     verdict.gaps.extend(paths.gaps());
     for part in &setup.caddies {
@@ -54,6 +65,24 @@ fn run(setup: &Setup, paths: &Paths, caddies: &Caddies, containers: Result<&Cont
                     Some(owner) => entry.of_container(owner, &mut verdict),
                     None => verdict.gaps.push(Gap::about([&part.name], format!("what {owner} publishes is not known"))),
                 },
+                Place::Host if part.kind == PartKind::Container && machine.is_some() => {
+                    let vm = machine.map_or("", Machine::host);
+                    let listen = server.listen.join(", ");
+                    verdict.evidence.push(Evidence::new(&part.name, format!("listens on {listen} of {vm}")));
+                    // Where it is forwarded to this machine, the admin API was asked from here.
+                    if seen.way == Way::Exec {
+                        let summary =
+                            format!("{} is on the host's network, and that is {vm}: not this machine", part.name);
+                        let finding = Finding::warn([&part.name], summary)
+                            .seen("its admin API", format!("does not answer on this machine ({})", seen.way))
+                            .fix(Fix::new(
+                                "publish its ports instead of network_mode host, or switch on host networking where the \
+                                 engine has it",
+                                Action::Manual,
+                            ));
+                        verdict.findings.push(finding);
+                    }
+                }
                 Place::Host => verdict.evidence.push(Evidence::new(
                     &part.name,
                     format!("listens on {} of this machine itself", server.listen.join(", ")),
@@ -291,7 +320,11 @@ fn shared_port(part: &Part, config: &CaddyConfig, setup: &Setup, caddies: &Caddi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Severity, docker::Port, example};
+    use crate::model::{
+        Context, Severity,
+        docker::{EngineInfo, Port},
+        example,
+    };
 
     fn judged(listen: &str, more: &str, ports: &[(u16, u16)]) -> Verdict {
         let mut facts = example::healthy();
@@ -313,6 +346,30 @@ mod tests {
     fn only(verdict: &Verdict) -> &str {
         assert_eq!(verdict.findings.len(), 1, "{:?}", verdict.findings);
         &verdict.findings[0].summary
+    }
+
+    #[test]
+    fn the_hosts_network_of_a_virtual_machine_is_not_this_machine() {
+        let on_host = |system: &str, way: Way| {
+            let mut facts = example::healthy();
+            let caddy = &mut facts.containers.as_mut().unwrap().0[0];
+            (caddy.network_mode, caddy.networks) = ("host".into(), Vec::new());
+            let seen = &mut facts.caddies.as_mut().unwrap().0[0];
+            (seen.place, seen.way) = (Place::Host, way);
+            let info = EngineInfo { operating_system: system.into(), ..EngineInfo::default() };
+            facts.engine.as_mut().unwrap().answer.as_mut().unwrap().info = Some(Ok(info));
+            (CHECK.run)(&Context::new(facts))
+        };
+        let verdict = on_host("Docker Desktop", Way::Exec);
+        assert_eq!(verdict.evidence[0].value, "listens on :80 of the virtual machine of Docker Desktop");
+        assert_eq!(
+            verdict.findings[0].summary,
+            "caddy is on the host's network, and that is the virtual machine of Docker Desktop: not this machine"
+        );
+        assert_eq!(verdict.worst(), Some(Severity::Warn));
+        assert_eq!(on_host("Docker Desktop", Way::Here).worst(), None, "its ports are forwarded");
+        let verdict = on_host("Debian GNU/Linux 12", Way::Exec);
+        assert_eq!((verdict.worst(), &*verdict.evidence[0].value), (None, "listens on :80 of this machine itself"));
     }
 
     #[test]

@@ -88,6 +88,11 @@ fn run(
             total += count;
             continue;
         }
+        if probed.is_ok() && !paths.is_ok_and(|own| own.paths.iter().any(|path| leads_to(Some(own), path, &part.name)))
+        {
+            let value = format!("none was sent: no path of Caddy leads to the proxy of {}", part.name);
+            verdict.evidence.push(Evidence::new("marked requests", value));
+        }
         match &seen.flows {
             Ok(0) => verdict.findings.push(none(setup, seen, paths.ok(), containers.ok())),
             Ok(count) => {
@@ -287,9 +292,14 @@ impl<'p> Probe<'p> {
         self.paths_of(&caddy.host).all(|path| !path.undecided && leads_to(self.paths, path, &self.seen.name))
     }
 
-    /// The paths for a Host; those for any other Host, when none is named so.
+    /// The paths for a Host that a marked request may take, so none to a web interface; those for any other Host, when none
+    /// is named so.
     fn paths_of(&self, host: &str) -> impl Iterator<Item = &'p Path> {
-        let all = || self.paths.into_iter().flat_map(|paths| &paths.paths);
+        let to_web = |paths: &Paths, path: &Path| path.hops.iter().any(|at| paths.hops[*at].to_web_interface);
+        let all = move || {
+            let paths = self.paths.into_iter();
+            paths.flat_map(move |paths| paths.paths.iter().filter(move |path| !to_web(paths, path)))
+        };
         let is_named = all().any(|path| path.host == host);
         all().filter(move |path| if is_named { path.host == host } else { path.host.contains([' ', '*']) })
     }
@@ -316,10 +326,12 @@ fn said(answer: &ProbeAnswer) -> String {
     format!("{}{by}, {} bytes{location}{said}", answer.status, answer.length)
 }
 
-/// Whether the first hop of a path leads to this mitmproxy.
+/// Whether the first hop of a path leads to the proxy of this mitmproxy.
 fn leads_to(paths: Option<&Paths>, path: &Path, mitmproxy: &str) -> bool {
     let first = path.hops.first().and_then(|at| paths?.hops.get(*at));
-    first.is_some_and(|hop| hop.kind == HopKind::Upstream && hop.to.as_deref() == Some(mitmproxy))
+    first.is_some_and(|hop| {
+        hop.kind == HopKind::Upstream && hop.to.as_deref() == Some(mitmproxy) && !hop.to_web_interface
+    })
 }
 
 /// Whatever is wrong on the way to it or behind it explains that nothing was captured.
@@ -417,6 +429,19 @@ mod tests {
         assert_eq!(finding.severity, Severity::Warn);
         assert_eq!(finding.about, ["mitmproxy", "caddy", "backend"]);
         assert_eq!(finding.fixes[0].action.commands(), ["curl -i -H 'Host: api.example.com' http://127.0.0.1:18080/"]);
+    }
+
+    #[test]
+    fn no_request_is_sent_where_only_the_web_interface_is_dialled() {
+        let verdict = judged(|facts| {
+            let config = serde_json::to_string(facts.caddies.as_ref().unwrap().0[0].config.as_ref().unwrap()).unwrap();
+            let config = config.replace("mitmproxy:8080", "mitmproxy:8081");
+            facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(&config).unwrap());
+            (facts.probed, seen(facts).flows) = (Ok(Probed::default()), Ok(0));
+        });
+        let value = "none was sent: no path of Caddy leads to the proxy of mitmproxy";
+        assert_eq!(verdict.evidence, [Evidence::new("marked requests", value)]);
+        assert!(verdict.findings[0].fixes.is_empty(), "a request to the web interface is not captured");
     }
 
     #[test]

@@ -1,11 +1,13 @@
+use std::net::IpAddr;
+
 use crate::model::{
-    Action, Apply, Evidence, Finding, Fix, Hop, Missing, Paths, Place, Role, Setup, Verdict,
+    Action, Apply, Evidence, Finding, Fix, Gap, Hop, Missing, Paths, Place, Role, Setup, Verdict,
     docker::{Container, Containers, Networks, is_user_defined},
     facts::Attempt,
     fix::{self, Change, Edit},
     names::Meaning,
     text,
-    view::{NameAnswer, Views},
+    view::{ConnectionAnswer, NameAnswer, Views},
 };
 
 check! {
@@ -16,7 +18,8 @@ check! {
     /// engine's DNS (127.0.0.11) serves only those. On the default bridge names do not resolve at all.
     ///
     /// It is not needed, and passes, when a hop goes over a port that is published on the host, over the host's network,
-    /// inside one namespace, or to an address.
+    /// inside one namespace, or to an address on a network of its own. To an address on another network it is what was tried that
+    /// tells: Docker keeps its bridges apart.
     ///
     /// ## Why it matters
     /// "dial tcp: lookup mitmproxy on 127.0.0.11:53: no such host", and a 502 with an empty body: the name exists, but on
@@ -55,7 +58,9 @@ fn run(
                 else {
                     continue;
                 };
-                if resolves(views.ok(), hop) {
+                if let Ok(ip) = hop.dial.host.parse() {
+                    address(&mut verdict, networks, views.ok(), hop, own, ip, containers);
+                } else if resolves(views.ok(), hop) {
                     verdict
                         .evidence
                         .push(Evidence::new(hop.id(), "the name resolves there, by a link or an entry in /etc/hosts"));
@@ -75,6 +80,49 @@ fn run(
     }
     verdict.summary = "every hop between containers has a network that both are on, or needs none".to_owned();
     verdict
+}
+
+/// The address of a container on a network that the one who dials is not on. Docker keeps its bridges apart, and Podman does
+/// not: what was tried decides.
+fn address(
+    verdict: &mut Verdict,
+    networks: &Networks,
+    views: Option<&Views>,
+    hop: &Hop,
+    own: &Container,
+    ip: IpAddr,
+    containers: &Containers,
+) {
+    let Some((other, attached)) = containers.at(ip) else { return };
+    let (from, to, network) = (&hop.from, &other.name, &attached.network);
+    let view = views.and_then(|views| views.from(&hop.place));
+    let seen = hop.dial.port.and_then(|port| view?.connection(&hop.dial.host, port)).map(|seen| &seen.answer);
+    match seen {
+        Some(ConnectionAnswer::Accepted | ConnectionAnswer::Refused) => {
+            let value = format!("{ip} of {to} is on {network}, which {from} is not on, and can be reached from there");
+            verdict.evidence.push(Evidence::new(hop.id(), value));
+        }
+        Some(ConnectionAnswer::TimedOut | ConnectionAnswer::Failed(_)) => {
+            let summary = format!("{from} dials {ip}, an address of {to} on {network}, and is not on {network}");
+            let mut finding = Finding::fail([from.clone(), to.clone()], summary)
+                .on(hop)
+                .seen(format!("{from}'s networks"), networks_of(own))
+                .seen(format!("{ip} of {to}"), format!("is on {network}"));
+            if let (Some(view), Some(answer)) = (view, seen) {
+                let said = match answer {
+                    ConnectionAnswer::Failed(why) => why,
+                    _ => "gives no answer",
+                };
+                finding = finding.seen("a connection from there", format!("{said} ({})", view.way));
+            }
+            verdict.findings.push(finding.fix(connect(networks, network, own, to, &[])));
+        }
+        None => {
+            let reason =
+                format!("whether {from} reaches {ip}, an address on {network}, which it is not on, was not tried");
+            verdict.gaps.push(Gap::on(hop, reason));
+        }
+    }
 }
 
 /// Networks that a compose file calls external, and that nobody has made.
@@ -279,6 +327,38 @@ mod tests {
                 "docker network connect caddy-net mitmproxy"
             ]
         );
+    }
+
+    #[test]
+    fn an_address_on_another_network_is_reached_only_where_that_was_seen() {
+        let dialling = |answer: Option<ConnectionAnswer>| {
+            let mut facts = example::facts();
+            let config = serde_json::to_string(facts.caddies.as_ref().unwrap().0[0].config.as_ref().unwrap()).unwrap();
+            let config = config.replace("mitmproxy:8080", "172.20.0.2:8080");
+            facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(&config).unwrap());
+            let seen = |answer| crate::model::view::ConnectionSeen {
+                host: "172.20.0.2".into(),
+                ip: Some(example::ip("172.20.0.2")),
+                port: 8080,
+                answer,
+                speaks: None,
+                took_ms: 1,
+            };
+            facts.views.as_mut().unwrap().0[0].connections = answer.map(seen).into_iter().collect();
+            judged(facts)
+        };
+        let finding = dialling(Some(ConnectionAnswer::TimedOut)).findings.remove(0);
+        assert_eq!(
+            finding.summary,
+            "caddy dials 172.20.0.2, an address of mitmproxy on app-net, and is not on app-net"
+        );
+        assert_eq!(finding.fixes[0].action.commands(), ["docker network connect app-net caddy"]);
+        let verdict = dialling(Some(ConnectionAnswer::Accepted));
+        assert_eq!((verdict.worst(), verdict.gaps.len()), (None, 0));
+        let value = "172.20.0.2 of mitmproxy is on app-net, which caddy is not on, and can be reached from there";
+        assert_eq!(verdict.evidence[0].value, value);
+        let verdict = dialling(None);
+        assert_eq!((verdict.worst(), verdict.gaps.len()), (None, 1));
     }
 
     #[test]

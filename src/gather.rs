@@ -361,8 +361,10 @@ fn wishes(facts: &Facts, here: &Place, paths: &Paths) -> Vec<Wish> {
 /// Whether a hop leads to a mitmproxy that says itself that it listens there: a connection to it could become a flow.
 fn is_known_to_listen(facts: &Facts, hop: &Hop) -> bool {
     let Some(seen) = hop.to.as_ref().and_then(|to| facts.mitmproxies.as_ref().ok()?.named(to)) else { return false };
-    // Between a container and the host a firewall may stand.
+    // Between a container and the host a firewall may stand, and between two bridges the engine's.
+    let is_apart = matches!(hop.meaning, Meaning::Elsewhere(_)) && hop.dial.host.parse::<IpAddr>().is_ok();
     hop.meaning != Meaning::TheHost
+        && !is_apart
         && (hop.is_over_host() || seen.modes().0.iter().any(|mode| Some(mode.listen_port) == hop.dial.port))
 }
 
@@ -382,6 +384,10 @@ fn ports_of_interest(facts: &Facts, setup: &Setup, paths: &Paths) -> Vec<u16> {
     let wanted = stopped.flat_map(|own| {
         let listens = match (&own.program, containers.place_of(own)) {
             (Some(Program::Mitmproxy(line)), Place::Host) => vec![line.listen_port(), line.web_port()],
+            (Some(Program::Caddy), Place::Host) => {
+                let seen = facts.caddies.as_ref().ok().and_then(|all| all.named(&own.name));
+                own.wanted_by_caddy(seen.and_then(|seen| seen.config.as_ref().ok()))
+            }
             _ => Vec::new(),
         };
         own.ports.iter().filter_map(|port| port.host_port).chain(listens).collect::<Vec<_>>()

@@ -4,7 +4,12 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Known, Missing, Place, facts::Kind};
+use crate::model::{
+    Known, Missing, Place,
+    caddy::{CaddyConfig, Server},
+    facts::Kind,
+    text,
+};
 
 /// The engine that was meant, why it is that one, and what it answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +57,9 @@ pub struct EngineInfo {
     pub architecture: String,
     /// `Debian GNU/Linux 12`, `Docker Desktop`.
     pub operating_system: String,
+    /// Whether it runs without root's rights: `name=rootless` among its `SecurityOptions`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rootless: bool,
     /// What its clock said: `2026-11-23T20:30:00.123456789Z`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub time: String,
@@ -311,6 +319,21 @@ impl Container {
             .find(|own| own.container_port == port && own.protocol == "tcp" && own.host_port.is_some())?;
         let ip = if matches!(own.host_ip.as_str(), "" | "0.0.0.0" | "::") { "127.0.0.1" } else { &own.host_ip };
         Some((ip, own.host_port?))
+    }
+
+    /// The ports that the Caddy in it wants to listen on: by its config before `up`, and else those that it said it could not
+    /// have when it ended.
+    #[must_use]
+    pub fn wanted_by_caddy(&self, config: Option<&CaddyConfig>) -> Vec<u16> {
+        let said = self.detail.as_deref().and_then(|detail| detail.log.as_ref()?.as_ref().ok());
+        let refused = |line: &String| text::refused_port(line, "address already in use");
+        let mut ports: Vec<u16> = match config.filter(|_| self.is_planned()) {
+            Some(config) => config.servers().values().flat_map(Server::listen_ports).collect(),
+            None => said.into_iter().flatten().filter_map(refused).collect(),
+        };
+        ports.sort_unstable();
+        ports.dedup();
+        ports
     }
 
     /// Whether it answers to `name` on some network.

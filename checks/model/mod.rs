@@ -12,6 +12,7 @@ pub mod finding;
 pub mod fix;
 pub mod host;
 pub mod left_out;
+pub mod machine;
 pub(crate) mod matchers;
 pub mod mitmproxy;
 pub mod names;

@@ -27,7 +27,7 @@ pub enum Meaning {
     Container { name: String, network: String },
     /// The machine that the engine runs on, by one of [`HOST_ALIASES`] or by a gateway's address.
     TheHost,
-    /// Containers that have this name only on networks that this place is not on, or where names do not resolve.
+    /// Containers that have this name or address only on networks that this place is not on, or where names do not resolve.
     Elsewhere(Vec<String>),
     /// An address of no container.
     Address(IpAddr),
@@ -92,6 +92,10 @@ fn address(containers: &Containers, networks: &Networks, place: &Place, ip: IpAd
         if containers.place_of(container) == *place {
             return Meaning::Itself;
         }
+        // The host has an address on every bridge; a container reaches those of its own networks only.
+        if !is_on(containers, place, &attached.network) {
+            return Meaning::Elsewhere(vec![container.name.clone()]);
+        }
         return Meaning::Container { name: container.name.clone(), network: attached.network.clone() };
     }
     if networks.0.iter().any(|network| network.gateways.contains(&ip)) {
@@ -100,8 +104,15 @@ fn address(containers: &Containers, networks: &Networks, place: &Place, ip: IpAd
     Meaning::Address(ip)
 }
 
+/// Whether a place is on a network, as far as it is known which it is on.
+fn is_on(containers: &Containers, place: &Place, network: &str) -> bool {
+    let Place::Container(name) = place else { return true };
+    containers.named(name).is_none_or(|own| own.networks.is_empty() || own.on(network).is_some())
+}
+
 /// The value of an `ExtraHosts` entry for `name`; entries are split at the first colon (or `=`, as newer clients allow).
-fn extra_host<'e>(entries: &'e [String], name: &str) -> Option<&'e str> {
+#[must_use]
+pub fn extra_host<'e>(entries: &'e [String], name: &str) -> Option<&'e str> {
     entries.iter().find_map(|entry| {
         let (host, value) = entry.split_once([':', '='])?;
         host.eq_ignore_ascii_case(name).then_some(value)
@@ -126,6 +137,10 @@ mod tests {
         assert_eq!(at("caddy", "172.19.0.1"), Meaning::TheHost);
         assert_eq!(at("caddy", "host.docker.internal"), Meaning::TheHost);
         assert_eq!(at("caddy", "nobody"), Meaning::Unknown);
+        assert_eq!(at("caddy", "172.20.0.3"), Meaning::Elsewhere(vec!["backend".into()]));
+        let on_app_net = |name: &str| Meaning::Container { name: name.into(), network: "app-net".into() };
+        assert_eq!(at("mitmproxy", "172.20.0.3"), on_app_net("backend"));
+        assert_eq!(meaning(&containers, &networks, &Place::Host, "172.20.0.3"), on_app_net("backend"));
         assert_eq!(
             meaning(&containers, &networks, &Place::Host, "mitmproxy"),
             Meaning::Elsewhere(vec!["mitmproxy".into()])
@@ -139,6 +154,6 @@ mod tests {
         caddy.detail.as_mut().unwrap().extra_hosts = vec!["mitmproxy:host-gateway".into(), "b:172.20.0.3".into()];
         let at = |host: &str| meaning(&containers, &networks, &Place::Container("caddy".into()), host);
         assert_eq!(at("mitmproxy"), Meaning::TheHost);
-        assert_eq!(at("b"), Meaning::Container { name: "backend".into(), network: "app-net".into() });
+        assert_eq!(at("b"), Meaning::Elsewhere(vec!["backend".into()]));
     }
 }

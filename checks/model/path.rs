@@ -58,6 +58,21 @@ impl Paths {
         dials
     }
 
+    /// The first path to the proxy of every mitmproxy: what goes to its web interface is never captured.
+    #[must_use]
+    pub fn to_proxies<'p>(&'p self, setup: &'p Setup) -> Vec<(&'p Path, &'p Part)> {
+        let mut first: Vec<(&Path, &Part)> = Vec::new();
+        for path in &self.paths {
+            let hop = path.hops.first().map(|at| &self.hops[*at]).filter(|hop| !hop.to_web_interface);
+            let Some(to) = hop.and_then(|hop| hop.to.as_ref()) else { continue };
+            let Some(part) = setup.mitmproxies.iter().find(|part| part.name == *to) else { continue };
+            if !first.iter().any(|(_, own)| own.name == part.name) {
+                first.push((path, part));
+            }
+        }
+        first
+    }
+
     /// The hops that some path goes over, or that start at a mitmproxy.
     pub fn relevant(&self) -> impl Iterator<Item = &Hop> {
         self.hops.iter().filter(|hop| hop.relevant)
@@ -94,6 +109,8 @@ pub struct Hop {
     pub to: Option<String>,
     /// Whether that is a mitmproxy of this setup.
     pub to_mitmproxy: bool,
+    /// Whether it leads to mitmweb's web interface instead of its proxy.
+    pub to_web_interface: bool,
     /// Whether a path through mitmproxy goes over it, or would if it worked.
     pub relevant: bool,
     /// What the next one sees as Host, where this hop changes it.
@@ -331,7 +348,7 @@ pub fn find(facts: &Facts, setup: &Setup) -> Paths {
 /// does, and it has a port or nearly the name of a mitmproxy. A Caddy may serve many other sites, which are nobody's
 /// business here.
 fn mark_relevant(paths: &mut Paths, finder: &Finder<'_>) {
-    let at_proxy = |hop: &&Hop| hop.to_mitmproxy && !finder.is_web_interface(hop);
+    let at_proxy = |hop: &&Hop| hop.to_mitmproxy && !hop.to_web_interface;
     let leading: BTreeSet<String> = paths.hops.iter().filter(at_proxy).map(|hop| hop.from.clone()).collect();
     let (ports, names) = finder.of_mitmproxies();
     let could_be_meant = |dial: &Dial| {
@@ -341,14 +358,15 @@ fn mark_relevant(paths: &mut Paths, finder: &Finder<'_>) {
     for hop in &mut paths.hops {
         let leads = leading.contains(&hop.from);
         hop.relevant = hop.kind == HopKind::Target
-            || hop.to_mitmproxy && !(leads && finder.is_web_interface(hop))
+            || hop.to_mitmproxy && !(leads && hop.to_web_interface)
             || !leads
                 && (hop.to.is_none() || matches!(hop.meaning, Meaning::Elsewhere(_)))
                 && could_be_meant(&hop.dial);
     }
     let Paths { paths, hops, .. } = paths;
     if paths.iter().any(|path| path.hops.iter().any(|at| hops[*at].relevant)) {
-        paths.retain(|path| path.hops.iter().any(|at| hops[*at].relevant));
+        // The web interface is of the setup, too.
+        paths.retain(|path| path.hops.iter().any(|at| hops[*at].relevant || hops[*at].to_web_interface));
     }
 }
 
@@ -470,7 +488,6 @@ impl Finder<'_> {
         (ports, names)
     }
 
-    /// Whether a hop leads to mitmweb's web interface instead of its proxy.
     fn is_web_interface(&self, hop: &Hop) -> bool {
         let seen = hop.to.as_ref().and_then(|to| self.mitmproxies.named(to));
         seen.is_some_and(|seen| {
@@ -514,7 +531,7 @@ impl Finder<'_> {
         let to = self.who(from, &meaning, &dial);
         let to_mitmproxy = kind == HopKind::Upstream
             && to.as_ref().is_some_and(|to| self.setup.mitmproxies.iter().any(|part| part.name == *to));
-        Hop {
+        let mut hop = Hop {
             from: from.name.clone(),
             place: from.place.clone(),
             kind,
@@ -522,11 +539,14 @@ impl Finder<'_> {
             meaning,
             to,
             to_mitmproxy,
+            to_web_interface: false,
             relevant: false,
             sets_host,
             tls,
             config_path: None,
-        }
+        };
+        hop.to_web_interface = self.is_web_interface(&hop);
+        hop
     }
 
     fn who(&self, from: &Part, meaning: &Meaning, dial: &Dial) -> Option<String> {
@@ -589,8 +609,12 @@ impl Finder<'_> {
         having.next().map(|container| container.name.clone())
     }
 
-    /// Whether the mode that has this target is the one that listens where the upstream dials.
+    /// Whether the mode that has this target is the one that listens where the upstream dials. Behind the web interface
+    /// there is none.
     fn listens(&self, target: &Hop, upstream: &Hop) -> bool {
+        if upstream.to_web_interface {
+            return false;
+        }
         let Some(seen) = self.mitmproxies.named(&target.from) else { return false };
         let modes = seen.modes().0;
         if modes.len() < 2 {
@@ -778,6 +802,25 @@ mod tests {
         let respond = r#"{"match":[{"path":["/"]}],"handle":[{"handler":"static_response"}]}"#;
         let paths = with_routes(&format!(r#"{respond},{{"handle":[{}]}}"#, proxy("mitmproxy:8080")));
         assert_eq!((paths.paths[0].request_path.as_str(), paths.paths[0].undecided), ("/x", false));
+    }
+
+    #[test]
+    fn a_path_to_the_web_interface_ends_there() {
+        let routes = |others: &str| {
+            let web = proxy("mitmproxy:8081");
+            with_routes(&format!(r#"{{"match":[{{"path":["/mitm/*"]}}],"handle":[{web}]}}{others}"#))
+        };
+        let hops = |paths: &Paths| -> Vec<Vec<String>> {
+            paths.paths.iter().map(|path| path.hops.iter().map(|at| paths.hops[*at].id()).collect()).collect()
+        };
+        let web = routes("");
+        let setup = Context::new(example::healthy()).setup.unwrap();
+        assert_eq!((hops(&web), web.to_proxies(&setup)), (vec![vec!["caddy -> mitmproxy:8081".to_owned()]], vec![]));
+        let other = format!(r#",{{"handle":[{}]}}"#, proxy("mitmproxy:8080"));
+        let both = routes(&other);
+        let through = ["caddy -> mitmproxy:8080", "mitmproxy -> backend:3000"].map(str::to_owned).to_vec();
+        assert_eq!(hops(&both), [vec!["caddy -> mitmproxy:8081".to_owned()], through]);
+        assert_eq!(both.to_proxies(&setup), [(&both.paths[1], &setup.mitmproxies[0])]);
     }
 
     #[test]

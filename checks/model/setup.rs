@@ -264,11 +264,16 @@ pub fn find(facts: &Facts) -> Known<Setup> {
         chosen.get_or_insert_with(|| "what Caddy dials".to_owned());
         others.extend(not_dialled);
     }
+    let left_over = left_over(&mut kept, facts, containers, networks);
+    if !left_over.is_empty() {
+        chosen.get_or_insert_with(|| "what runs".to_owned());
+        others.extend(left_over);
+    }
     let (caddies, mitmproxies) = kept.into_iter().partition(|part| part.role == Role::Caddy);
     Ok(Setup { caddies, mitmproxies, others: others.into_iter().map(|part| part.name).collect(), chosen, not_looked })
 }
 
-fn split(parts: Vec<Part>, belongs: impl Fn(&Part) -> bool) -> (Vec<Part>, Vec<Part>) {
+fn split(parts: Vec<Part>, belongs: impl FnMut(&Part) -> bool) -> (Vec<Part>, Vec<Part>) {
     parts.into_iter().partition(belongs)
 }
 
@@ -330,6 +335,37 @@ fn narrow_by_dials(
     let (belonging, others) = split(std::mem::take(kept), belongs);
     *kept = belonging;
     (!others.is_empty()).then_some(others)
+}
+
+/// Takes out the mitmproxys that were stopped while another one runs, and that nobody is known to dial: what Caddy dials may
+/// not be known at all. One of the project that was asked for, or of a Caddy's own, is a part that should run.
+fn left_over(kept: &mut Vec<Part>, facts: &Facts, containers: &Containers, networks: &Networks) -> Vec<Part> {
+    let is_mitmproxy = |part: &&Part| part.role == Role::Mitmproxy;
+    if facts.asked.project.is_some() || !kept.iter().filter(is_mitmproxy).any(|part| runs(containers, part)) {
+        return Vec::new();
+    }
+    let was_stopped = |part: &Part| {
+        let own = containers.named(&part.name).filter(|_| part.kind == PartKind::Container);
+        own.filter(|own| own.status == "exited" && !own.may_come_up())
+            .is_some_and(|own| own.detail.as_ref().is_none_or(|detail| detail.was_stopped() && !detail.oom_killed))
+    };
+    let project = |part: &Part| compose_project(Some(containers), part);
+    let is_wanted = |part: &Part| {
+        let folder = facts.asked.folder.as_deref();
+        let caddies = kept.iter().filter(|caddy| caddy.role == Role::Caddy);
+        project(part).is_some_and(|own| folder == Some(own) || caddies.clone().any(|caddy| project(caddy) == Some(own)))
+            || caddies.clone().any(|caddy| {
+                let seen = facts.caddies.as_ref().ok().and_then(|all| all.named(&caddy.name));
+                seen.and_then(|seen| seen.config.as_ref().ok())
+                    .is_some_and(|config| dials(config, &caddy.place, part, containers, networks))
+            })
+    };
+    let keeps = |part: &Part| part.role == Role::Caddy || !was_stopped(part) || is_wanted(part);
+    let stays: Vec<bool> = kept.iter().map(keeps).collect();
+    let mut stays = stays.into_iter();
+    let (keeping, left_over) = split(std::mem::take(kept), |_| stays.next().unwrap_or(true));
+    *kept = keeping;
+    left_over
 }
 
 /// Whether some dial of this config leads to a mitmproxy, by name, address or published port.
@@ -430,6 +466,36 @@ mod tests {
             (names(&setup.mitmproxies), setup.others.as_slice()),
             (vec!["mitmproxy"], &["mitmproxy-old".to_owned()][..])
         );
+    }
+
+    #[test]
+    fn what_was_stopped_while_another_runs_is_left_over_though_the_dials_are_not_known() {
+        let with_old = |change: &dyn Fn(&mut Facts, &mut Container)| {
+            let mut facts = example::healthy();
+            facts.caddies.as_mut().unwrap().0[0].config =
+                Err(Missing::failed("GET /config/", Kind::Refused, "connection refused"));
+            let mut old = facts.containers.as_ref().unwrap().named("mitmproxy").unwrap().clone();
+            (old.name, old.status, old.networks[0].ip) = ("mitmproxy-old".into(), "exited".into(), None);
+            old.networks[0].names = vec!["mitmproxy-old".into()];
+            change(&mut facts, &mut old);
+            facts.containers.as_mut().unwrap().0.push(old);
+            find(&facts).unwrap().others
+        };
+        assert_eq!(with_old(&|_, _| {}), ["mitmproxy-old"]);
+        let none = Vec::<String>::new();
+        assert_eq!(with_old(&|_, old| old.detail.as_mut().unwrap().exit_code = 1), none, "it ended by itself");
+        assert_eq!(with_old(&|_, old| old.status = "paused".into()), none);
+        let runs_not = |facts: &mut Facts, _: &mut Container| {
+            facts.containers.as_mut().unwrap().0[1].status = "exited".into();
+        };
+        assert_eq!(with_old(&runs_not), none, "none runs");
+        let of_the_folder = |facts: &mut Facts, old: &mut Container| {
+            facts.asked.folder = Some("shop".into());
+            let compose = crate::model::docker::Compose { project: "shop".into(), ..Default::default() };
+            facts.containers.as_mut().unwrap().0[1].compose = Some(compose.clone());
+            old.compose = Some(compose);
+        };
+        assert_eq!(with_old(&of_the_folder), none);
     }
 
     #[test]

@@ -191,6 +191,13 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+/// The port of `listen tcp 127.0.0.1:2019: bind: address already in use`, as Go's programs and the engine say it.
+#[must_use]
+pub fn refused_port(line: &str, why: &str) -> Option<u16> {
+    let (before, _) = line.split_once(&format!(": bind: {why}"))?;
+    before.rsplit(':').next()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

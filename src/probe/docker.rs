@@ -290,6 +290,7 @@ impl Engined {
         Ok(EngineInfo {
             architecture: answer.architecture.unwrap_or_default(),
             operating_system: answer.operating_system.unwrap_or_default(),
+            rootless: answer.security_options.unwrap_or_default().iter().any(|option| option == "name=rootless"),
             time: answer.system_time.unwrap_or_default(),
             proxies: proxies
                 .into_iter()

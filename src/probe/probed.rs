@@ -27,20 +27,13 @@ use crate::gather::Secrets;
 /// More mitmproxys than this are not probed.
 const MOST: usize = 4;
 
-/// Probes the first path through every mitmproxy, all at the same time.
+/// Probes the first path through the proxy of every mitmproxy, all at the same time.
 pub(crate) async fn probe(looker: &Looker<'_>, facts: &Facts, secrets: &Secrets) -> Known<Probed> {
     let setup = setup::find(facts)?;
     let paths = path::find(facts, &setup);
-    let mut routes: Vec<(&Path, &Part)> = Vec::new();
-    for path in &paths.paths {
-        let to = path.hops.first().and_then(|at| paths.hops[*at].to.as_ref());
-        let Some(part) = to.and_then(|to| setup.mitmproxies.iter().find(|part| part.name == *to)) else { continue };
-        if !routes.iter().any(|(_, own)| own.name == part.name) {
-            routes.push((path, part));
-        }
-    }
     let prober = Prober { looker, facts, setup: &setup, paths: &paths, secrets };
-    let each = join_all(routes.into_iter().take(MOST).map(|(path, part)| prober.through(path, part))).await;
+    let each =
+        join_all(paths.to_proxies(&setup).into_iter().take(MOST).map(|(path, part)| prober.through(path, part))).await;
     let mut probed = Probed::default();
     for (requests, flows) in each {
         probed.requests.extend(requests);

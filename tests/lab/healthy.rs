@@ -29,6 +29,7 @@ pub(crate) const SETUPS: &[Setup] = &[
     },
     Setup { name: "healthy-processes-only", up: processes_only, then: is_healthy_without_engine },
     Setup { name: "healthy-mitmdump", up: mitmdump, then: mitmdump_is_healthy },
+    Setup { name: "healthy-web-interface-first", up: web_interface_first, then: is_healthy_when_probed },
     Setup { name: "healthy-two-setups", up: two_setups, then: the_folder_decides },
     Setup { name: "healthy-as-user", up: one_bridge, then: is_healthy_for_a_user },
     Setup { name: "healthy-from-a-container", up: one_bridge, then: is_healthy_from_a_container },
@@ -85,6 +86,25 @@ fn caddy_on_host_network(lab: &Lab) {
     published_mitmproxy(lab);
     let caddyfile = format!("{{\n\thttp_port {ENTRY}\n}}\n{}", site("localhost:18082"));
     lab.caddy("caddy", "--network host", &caddyfile);
+}
+
+/// The first path to mitmproxy is the one to its web interface, where no request is captured.
+fn web_interface_first(lab: &Lab) {
+    lab.network("app-net");
+    lab.backend("backend", "--network app-net");
+    lab.mitmweb("mitmproxy", "--network app-net", "http://backend:3000");
+    let caddyfile = format!(
+        "http://{HOST} {{\n\thandle_path /mitm/* {{\n\t\treverse_proxy mitmproxy:8081 {{\n\t\t\theader_up Host 127.0.0.1:8081\n\t\t}}\n\t}}\n\
+         \thandle {{\n\t\treverse_proxy mitmproxy:8080\n\t}}\n}}\n"
+    );
+    lab.caddy("caddy", &format!("--network app-net {}", publish()), &caddyfile);
+}
+
+fn is_healthy_when_probed(lab: &Lab) {
+    let diagnosis = lab.doctor(&["--probe"]);
+    diagnosis.blames(&[]);
+    assert_eq!(diagnosis.status("flows-nonzero"), "pass", "{}", diagnosis.text);
+    is_healthy(lab);
 }
 
 /// Starts Caddy as a process.

@@ -17,6 +17,7 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "dial-with-path", up: dial_with_path, then: dial_with_path_then },
     Setup { name: "dial-port-range", up: dial_port_range, then: dial_port_range_then },
     Setup { name: "dial-other-network", up: dial_other_network, then: dial_other_network_then },
+    Setup { name: "dial-address-elsewhere", up: dial_address_elsewhere, then: dial_address_elsewhere_then },
     Setup { name: "dial-without-host", up: dial_without_host, then: dial_without_host_then },
     Setup { name: "dial-of-host-to-web-port", up: dial_of_host_to_web_port, then: dial_of_host_to_web_port_then },
     Setup { name: "dial-of-host-to-nothing", up: dial_of_host_to_nothing, then: dial_of_host_to_nothing_then },
@@ -43,6 +44,7 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "admin-refuses-host", up: admin_refuses_host, then: admin_refuses_host_then },
     Setup { name: "admin-refuses-published", up: admin_refuses_published, then: admin_refuses_published_then },
     Setup { name: "admin-off", up: admin_off, then: admin_off_then },
+    Setup { name: "admin-off-and-left-over", up: admin_off_and_left_over, then: admin_off_then },
 ];
 
 const PUBLISHED: &str = "-p 127.0.0.1:18082:8080";
@@ -177,6 +179,29 @@ fn dial_other_network_then(lab: &Lab) {
     let cause = "caddy-dial: the dial `udp/mitmproxy:8080` of caddy names the network udp, and HTTP needs tcp";
     let diagnosis = broken(lab, &[cause]);
     fixed_both_ways(lab, dial_other_network, &diagnosis);
+}
+
+/// The address that mitmproxy has on a network which Caddy is not on.
+fn dial_address_elsewhere(lab: &Lab) {
+    lab.network("app-net");
+    lab.network("edge-net");
+    lab.backend("backend", "--network app-net");
+    lab.mitmweb("mitmproxy", "--network app-net", "http://backend:3000");
+    let address =
+        docker(&["inspect", "-f", "{{(index .NetworkSettings.Networks \"app-net\").IPAddress}}", "mitmproxy"]);
+    let site = dials(&format!("{}:8080", address.trim()));
+    lab.caddy("caddy", &format!("--network edge-net -p 127.0.0.1:{ENTRY}:80"), &site);
+}
+
+fn dial_address_elsewhere_then(lab: &Lab) {
+    let address =
+        docker(&["inspect", "-f", "{{(index .NetworkSettings.Networks \"app-net\").IPAddress}}", "mitmproxy"]);
+    let cause = format!(
+        "shared-network: caddy dials {}, an address of mitmproxy on app-net, and is not on app-net",
+        address.trim()
+    );
+    let diagnosis = broken(lab, &[&cause]);
+    fixed_both_ways(lab, dial_address_elsewhere, &diagnosis);
 }
 
 /// What a placeholder leaves whose variable is not set.
@@ -543,6 +568,13 @@ fn admin_off(lab: &Lab) {
     let mount = format!("-v {}:/etc/caddy/Caddyfile:ro", caddyfile.display());
     lab.run("caddy", &format!("--network app-net -p 127.0.0.1:{ENTRY}:80 {mount} {}", crate::lab::CADDY));
     lab.wait_for_port("caddy", 80);
+}
+
+/// A mitmproxy that was stopped when another one took its place.
+fn admin_off_and_left_over(lab: &Lab) {
+    admin_off(lab);
+    lab.mitmweb("mitmproxy-old", "--network app-net", "http://backend:3000");
+    docker(&["stop", "-t", "1", "mitmproxy-old"]);
 }
 
 fn admin_off_then(lab: &Lab) {
