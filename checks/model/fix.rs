@@ -810,6 +810,7 @@ mod tests {
             working_dir: "/srv/app".into(),
             files: vec!["/srv/app/compose.yml".into()],
             version: "2.27.0".into(),
+            ..Compose::default()
         });
         let fix = recreate(&container, "x", Change::AddHost { entry: "a:b".into() }, &["extra_hosts: [\"a:b\"]"]);
         assert_eq!(fix.edits[0].file, "/srv/app/compose.yml");

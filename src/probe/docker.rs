@@ -529,12 +529,19 @@ fn listed(summary: ContainerSummary) -> Container {
                 .map(|files| files.split(',').filter(|file| !file.is_empty()).map(str::to_owned).collect())
                 .unwrap_or_default(),
             version: label("com.docker.compose.version").unwrap_or_default(),
+            waits_for_healthy: waits_for_healthy(&label("com.docker.compose.depends_on").unwrap_or_default()),
         }),
         program: program(&[summary.command.unwrap_or_default().as_str()]),
         not_inspected: None,
         detail: None,
         name,
     }
+}
+
+/// Of `mitmproxy:service_healthy:false,db:service_started:true`, as compose writes it into a label.
+fn waits_for_healthy(depends_on: &str) -> Vec<String> {
+    let entries = depends_on.split(',').map(|entry| entry.split(':').collect::<Vec<_>>());
+    entries.filter(|own| own.get(1) == Some(&"service_healthy")).map(|own| own[0].to_owned()).collect()
 }
 
 /// What a command line runs, where it is a program of the setup.

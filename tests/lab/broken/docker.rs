@@ -23,10 +23,13 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "killed-for-memory", up: killed_for_memory, then: killed_for_memory_then },
     Setup { name: "bad-caddyfile", up: bad_caddyfile, then: bad_caddyfile_then },
     Setup { name: "health-tool-missing", up: health_tool_missing, then: health_tool_missing_then },
+    Setup { name: "health-tool-missing-exit-1", up: health_tool_behind_or, then: health_tool_missing_then },
     Setup { name: "unhealthy", up: unhealthy, then: unhealthy_then },
     Setup { name: "health-check-wants-password", up: health_403, then: health_403_then },
     Setup { name: "health-check-starting", up: health_starting, then: health_starting_then },
     Setup { name: "restarts-for-ever", up: restarts, then: restarts_then },
+    Setup { name: "ends-well-for-ever", up: ends_well, then: ends_well_then },
+    Setup { name: "folder-mounted-on-file", up: folder_on_file, then: folder_on_file_then },
     Setup { name: "namespace-gone", up: namespace_gone, then: namespace_gone_then },
     Setup { name: "namespace-owner-removed", up: owner_removed, then: owner_removed_then },
     Setup { name: "backend-stopped", up: backend_stopped, then: backend_stopped_then },
@@ -391,6 +394,21 @@ fn health_tool_missing(lab: &Lab) {
     with_health_check(lab, "curl");
 }
 
+/// As it stands in many compose files: the shell's own exit code is lost.
+fn health_tool_behind_or(lab: &Lab) {
+    around(lab);
+    let script = lab.folder().join("health-or.sh");
+    std::fs::write(&script, "#!/bin/sh\ncurl -f http://localhost:8081/ || exit 1\n").unwrap();
+    sh(&format!("chmod +x {}", script.display()));
+    let check = "--health-interval 1s --health-retries 1 --health-cmd";
+    // Run by a shell, as CMD-SHELL is, so that it is the shell that says what it did not find.
+    let options = format!("--network app-net -v {}:/health-or.sh {check} /health-or.sh", script.display());
+    lab.mitmweb("mitmproxy", &options, "http://backend:3000");
+    wait_until("the health check", || {
+        docker(&["inspect", "-f", "{{.State.Health.Status}}", "mitmproxy"]).trim() == "unhealthy"
+    });
+}
+
 fn health_tool_missing_then(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = lab.doctor(&[]);
@@ -482,6 +500,41 @@ fn restarts_then(lab: &Lab) {
     assert!(roots[0].starts_with("fail container-health: mitmproxy starts and ends again and again ("), "{roots:?}");
     assert_eq!(roots.len(), 1, "{roots:?}");
     assert!(diagnosis.text.contains("unrecognized arguments: --flow-detail 0"), "{}", diagnosis.text);
+}
+
+/// A command that does its work and ends, started again by its policy: no `docker start` would help.
+fn ends_well(lab: &Lab) {
+    around(lab);
+    lab.run("mitmproxy", &format!("--network app-net --restart always {MITMPROXY} mitmweb --version"));
+    wait_until("a few restarts", || {
+        docker(&["inspect", "-f", "{{.RestartCount}}", "mitmproxy"]).trim().parse::<u32>().is_ok_and(|count| count > 2)
+    });
+}
+
+fn ends_well_then(lab: &Lab) {
+    let restarting = || docker(&["inspect", "-f", "{{.State.Status}}", "mitmproxy"]).trim() == "restarting";
+    wait_until("the pause between two starts", restarting);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    let roots = diagnosis.root_causes();
+    assert!(roots[0].starts_with("fail container-health: mitmproxy starts and ends again and again ("), "{roots:?}");
+    assert!(!diagnosis.text.contains("docker start"), "{}", diagnosis.text);
+}
+
+/// What is to be mounted is not there, so the engine makes a folder of that name.
+fn folder_on_file(lab: &Lab) {
+    one_bridge(lab);
+    docker(&["rm", "-f", "caddy"]);
+    let mount = format!("-v {}:/etc/caddy/Caddyfile:ro", lab.folder().join("not-there").join("Caddyfile").display());
+    let output = lab.try_run("caddy", &format!("--network app-net {mount} {CADDY}"));
+    assert!(!output.status.success());
+}
+
+fn folder_on_file_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&["container-health: caddy could not be started"]);
+    assert!(diagnosis.text.contains("mount a file on a file"), "{}", diagnosis.text);
 }
 
 /// A restart gives the backend a new namespace; mitmproxy stays in the old one.

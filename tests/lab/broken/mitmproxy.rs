@@ -3,7 +3,7 @@
 use super::{COMMAND, Chain, WEB_ON_LOOPBACK, broken, fixed_both_ways, named};
 use crate::{
     Setup,
-    lab::{ENTRY, HOST, Lab, MITMPROXY_12, request, sh, wait_until},
+    lab::{BACKEND, ENTRY, HOST, Lab, MITMPROXY, MITMPROXY_12, request, sh, wait_until},
 };
 
 pub(crate) const SETUPS: &[Setup] = &[
@@ -12,6 +12,7 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "password-wanted", up: password_wanted, then: password_wanted_then },
     Setup { name: "password-wrong", up: password_wanted, then: password_wrong_then },
     Setup { name: "regular-mode", up: regular_mode, then: regular_mode_then },
+    Setup { name: "regular-mode-beside-database", up: beside_database, then: beside_database_then },
     Setup { name: "socks-mode", up: socks_mode, then: socks_mode_then },
     Setup { name: "target-is-caddy", up: target_is_caddy, then: target_is_caddy_then },
     Setup { name: "target-on-loopback", up: target_on_loopback, then: target_on_loopback_then },
@@ -118,6 +119,24 @@ fn regular_mode_then(lab: &Lab) {
 }
 
 /// A mode that takes no plain HTTP requests.
+/// The one container that exposes a port is no backend: which one it is has to be said by a person.
+fn beside_database(lab: &Lab) {
+    lab.network("app-net");
+    let script = format!("-v {}:/backend.py:ro", lab.folder().join("backend.py").display());
+    lab.run("backend", &format!("--network app-net {script} {BACKEND} python3 /backend.py 0.0.0.0 3000"));
+    lab.run("db", &format!("--network app-net --expose 5432 {script} {BACKEND} python3 /backend.py 0.0.0.0 5432"));
+    lab.run("mitmproxy", &format!("--network app-net {MITMPROXY} mitmweb"));
+    lab.wait_for_port("mitmproxy", 8081);
+    lab.caddy("caddy", &format!("--network app-net -p 127.0.0.1:{ENTRY}:80"), &super::dials("mitmproxy:8080"));
+}
+
+fn beside_database_then(lab: &Lab) {
+    let cause =
+        "reverse-mode: mitmproxy is in regular mode, so it sends what caddy passes on to whatever the Host names";
+    let diagnosis = broken(lab, &[cause]);
+    assert!(!diagnosis.text.contains("db:5432"), "{}", diagnosis.text);
+}
+
 fn socks_mode(lab: &Lab) {
     with_command(lab, "mitmweb --mode socks5 --set keep_host_header=true");
 }
