@@ -46,6 +46,8 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "container-name-on-host", up: container_name_on_host, then: container_name_on_host_then },
     Setup { name: "host-rewritten", up: host_rewritten, then: host_rewritten_then },
     Setup { name: "misspelt-option", up: misspelt_option, then: misspelt_option_then },
+    Setup { name: "host-set-by-caddy", up: host_by_caddy, then: host_by_caddy_then },
+    Setup { name: "misspelt-other-option", up: misspelt_other, then: misspelt_other_then },
     Setup { name: "no-flows", up: one_bridge, then: no_flows_then },
     Setup { name: "no-mitmproxy", up: no_mitmproxy, then: no_mitmproxy_then },
     Setup { name: "no-caddy", up: no_caddy, then: no_caddy_then },
@@ -822,6 +824,41 @@ fn host_rewritten_then(lab: &Lab) {
     diagnosis.heal(lab, 0);
     assert!(lab.travels(HOST).contains(&format!("backend saw Host {HOST}")));
     assert_eq!(lab.doctor(&[]).status("keep-host-header"), "pass");
+}
+
+/// mitmproxy keeps what Caddy's route sets.
+fn host_by_caddy(lab: &Lab) {
+    lab.network("app-net");
+    lab.backend("backend", "--network app-net");
+    lab.mitmweb("mitmproxy", "--network app-net", "http://backend:3000");
+    let caddyfile =
+        "http://api.example.com {\n\treverse_proxy mitmproxy:8080 {\n\t\theader_up Host other.internal\n\t}\n}\n";
+    lab.caddy("caddy", &format!("--network app-net {}", publish()), caddyfile);
+}
+
+fn host_by_caddy_then(lab: &Lab) {
+    assert!(lab.travels(HOST).contains("backend saw Host other.internal"));
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis
+        .blames(&[])
+        .warns("keep-host-header: the backend of mitmproxy sees Host other.internal, not api.example.com");
+}
+
+fn misspelt_other(lab: &Lab) {
+    around(lab);
+    let command = "mitmweb --mode reverse:http://backend:3000 --set keep_host_header=true --set stream_large_body=1m";
+    lab.run("mitmproxy", &format!("--network app-net {MITMPROXY} {command}"));
+    lab.wait_for_port("mitmproxy", 8081);
+}
+
+fn misspelt_other_then(lab: &Lab) {
+    lab.travels(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&[]).warns(
+        "keep-host-header: --set stream_large_body on mitmproxy's command line is no option; mitmproxy accepts it without a word",
+    );
 }
 
 fn misspelt_option(lab: &Lab) {
