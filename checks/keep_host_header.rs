@@ -257,18 +257,18 @@ impl Case<'_> {
         let client = sent.by_client.map_or_else(|| "what the client sent".to_owned(), str::to_owned);
         let finding = Finding::warn([name, caddy], format!("the backend of {name} sees Host {host}, not {client}"))
             .seen(OPTION, format!("on, {}", self.how));
-        let (finding, title, line) = if sent.for_tls {
-            let why = "sets it, as 2.11 and newer do for an upstream that is dialled with TLS";
-            let title = format!("let {caddy} pass the client's Host on to {}", sent.dial);
-            (finding.seen(caddy, why), title, "header_up Host {http.request.hostport}")
-        } else {
-            let title =
-                format!("let {caddy}'s route to {} set no Host, where the backend is to see the client's", sent.dial);
-            (finding.seen(caddy, "its route sets it"), title, "# without: header_up Host")
-        };
-        let text = format!("reverse_proxy {} {{\n\t{line}\n}}\n", sent.dial);
-        let file = format!("{caddy}'s Caddyfile");
-        Some(finding.fix(Fix::new(title, Action::Manual).edit(Edit { file, language: "caddyfile", text })))
+        if !sent.for_tls {
+            let title = format!(
+                "let {caddy}'s route to {} set no Host (header_up Host), if the backend is to see the client's",
+                sent.dial
+            );
+            return Some(finding.seen(caddy, "its route sets it").fix(Fix::new(title, Action::Manual)));
+        }
+        let text = format!("reverse_proxy {} {{\n\theader_up Host {{http.request.hostport}}\n}}\n", sent.dial);
+        let edit = Edit { file: format!("{caddy}'s Caddyfile"), language: "caddyfile", text };
+        let title = format!("let {caddy} pass the client's Host on to {}", sent.dial);
+        let why = "sets it, as 2.11 and newer do for an upstream that is dialled with TLS";
+        Some(finding.seen(caddy, why).fix(Fix::new(title, Action::Manual).edit(edit)))
     }
 }
 

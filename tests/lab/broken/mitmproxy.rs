@@ -8,6 +8,7 @@ use crate::{
 
 pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "web-on-loopback", up: web_on_loopback, then: web_on_loopback_then },
+    Setup { name: "web-on-loopback-for-all", up: web_for_all, then: web_for_all_then },
     Setup { name: "web-by-name", up: web_by_name, then: web_by_name_then },
     Setup { name: "password-wanted", up: password_wanted, then: password_wanted_then },
     Setup { name: "password-wrong", up: password_wanted, then: password_wrong_then },
@@ -59,6 +60,24 @@ fn web_on_loopback_then(lab: &Lab) {
     wait_until("the web interface", || sh("curl -s http://127.0.0.1:18081/ || true").contains("mitmproxy"));
     lab.travels(HOST);
     lab.doctor(&[]).blames(&[]);
+}
+
+/// Published on all addresses: what opens it must not open it to everybody, since this version asks for no password.
+fn web_for_all(lab: &Lab) {
+    Chain { mitmproxy: "-p 18081:8081", ..Chain::default() }.up(lab);
+}
+
+fn web_for_all_then(lab: &Lab) {
+    lab.travels(HOST);
+    let diagnosis = named(lab, &[], &[WEB_ON_LOOPBACK]);
+    diagnosis.heal(lab, 0);
+    wait_until("the web interface", || sh("curl -s http://127.0.0.1:18081/ || true").contains("mitmproxy"));
+    let ports = sh("docker port mitmproxy 8081");
+    assert_eq!(ports.trim(), "127.0.0.1:18081");
+    lab.travels(HOST);
+    let after = lab.doctor(&[]);
+    after.blames(&[]);
+    assert_eq!(after.status("mitmweb-api"), "pass");
 }
 
 /// The web interface by a name, over Caddy: refused against DNS rebinding up to 11.1.0.
