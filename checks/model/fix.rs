@@ -351,19 +351,31 @@ fn connect(network: &str, container: &str, aliases: &[String]) -> String {
     format!("docker network connect {aliases}{} {}", shell(network), shell(container))
 }
 
+fn set_option(at: &ApiAt, option: &str, value: &Value, password: bool) -> String {
+    write_to_mitmweb(at, "PUT", "/options", Some(format!("{{\"{option}\": {}}}", json(value))), password)
+}
+
+/// The command that lets go what `intercept` holds. From 11.1.2 on it takes mitmweb's password from `DOCTOR_WEB_PASSWORD`.
+#[must_use]
+pub fn resume_flows(at: &ApiAt, password: bool) -> String {
+    write_to_mitmweb(at, "POST", "/flows/resume", None, password)
+}
+
 /// Writes go with a cross-site token that the sender makes up; the cookie has another name from 12.2.3 on. The
 /// mitmproxy image has python3 and no curl.
-fn set_option(at: &ApiAt, option: &str, value: &Value, password: bool) -> String {
-    let body = format!("{{\"{option}\": {}}}", json(value));
+fn write_to_mitmweb(at: &ApiAt, method: &str, path: &str, body: Option<String>, password: bool) -> String {
     match at {
-        ApiAt::Here(url) => format!(
-            "curl -fsS -X PUT {url}/options{} -H 'Content-Type: application/json' -H 'X-XSRFToken: doctor' \
-             -H 'Cookie: _xsrf=doctor; _mitmproxy_xsrf=doctor' -d {}",
-            if password { "?token=\"$DOCTOR_WEB_PASSWORD\"" } else { "" },
-            shell(&body)
-        ),
+        ApiAt::Here(url) => {
+            let token = if password { "?token=\"$DOCTOR_WEB_PASSWORD\"" } else { "" };
+            let kind = if body.is_some() { "-H 'Content-Type: application/json' " } else { "" };
+            let body = body.map(|body| format!(" -d {}", shell(&body))).unwrap_or_default();
+            format!(
+                "curl -fsS -X {method} {url}{path}{token} {kind}-H 'X-XSRFToken: doctor' \
+                 -H 'Cookie: _xsrf=doctor; _mitmproxy_xsrf=doctor'{body}"
+            )
+        }
         ApiAt::Inside { container, url } => {
-            let body = Value::from(body);
+            let body = Value::from(body.unwrap_or_default());
             let (import, token, pass) = match password {
                 true => (
                     "import os, urllib.parse as p, urllib.request as u",
@@ -373,9 +385,9 @@ fn set_option(at: &ApiAt, option: &str, value: &Value, password: bool) -> String
                 false => ("import urllib.request as u", "", ""),
             };
             let script = format!(
-                "{import}; u.build_opener(u.ProxyHandler({{}})).open(u.Request(\"{url}/options\"{token}, {body}.encode(), \
+                "{import}; u.build_opener(u.ProxyHandler({{}})).open(u.Request(\"{url}{path}\"{token}, {body}.encode(), \
                  {{\"Content-Type\": \"application/json\", \"X-XSRFToken\": \"doctor\", \
-                 \"Cookie\": \"_xsrf=doctor; _mitmproxy_xsrf=doctor\"}}, method=\"PUT\"))"
+                 \"Cookie\": \"_xsrf=doctor; _mitmproxy_xsrf=doctor\"}}, method=\"{method}\"))"
             );
             format!("docker exec {pass}{} python3 -c {}", shell(container), shell(&script))
         }

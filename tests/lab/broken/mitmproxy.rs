@@ -336,6 +336,7 @@ fn intercept_holds(lab: &Lab) {
 
 fn intercept_holds_then(lab: &Lab) {
     let diagnosis = named(lab, &[], &["capture-filters: mitmproxy holds 1 request until somebody lets them go on"]);
+    assert!(diagnosis.text.contains("/flows/resume"), "{}", diagnosis.text);
     fixed_both_ways(lab, intercept_holds, &diagnosis);
 }
 
