@@ -1,10 +1,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::model::{
-    Action, Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Part, Paths, Place, Role, Setup, Verdict,
+    Action, Apply, Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Part, Paths, Place, Role, Setup, Verdict,
     docker::Containers,
     facts::Attempt,
-    fix::ApiAt,
+    fix::{self, ApiAt},
     mitmproxy::{Interface, Mitmproxies, MitmproxySeen, Options},
     names::Meaning,
     path::HopKind,
@@ -28,7 +28,7 @@ check! {
     ///
     /// ## How to fix it
     /// Clear the option: at once by the options API, for good in mitmproxy's command line or `config.yaml`, wherever it is set.
-    /// Requests that are held already go on by "Resume All" in the web interface.
+    /// Requests that are held already stay held: they go on by "Resume All" in the web interface, or by a `POST /flows/resume`.
     id: "capture-filters",
     group: Mitmproxy,
     after: ["setup-found", "container-health", "mitmweb-api"],
@@ -126,7 +126,18 @@ impl Case<'_> {
         let finding = match &self.seen.held {
             Some(Ok(held)) if *held > 0 => {
                 let requests = if *held == 1 { "1 request".to_owned() } else { format!("{held} requests") };
-                Finding::fail([name], format!("{name} holds {requests} until somebody lets them go on"))
+                let finding = Finding::fail([name], format!("{name} holds {requests} until somebody lets them go on"));
+                // Without the filter the answers are not held in their turn. Whether the requests are to reach the backend, a
+                // person decides.
+                let mut clear = self.clear("intercept", "null");
+                clear.title = format!("{}; what is held already stays held", clear.title);
+                let command = fix::resume_flows(&ApiAt::of(self.part, &self.seen.web), self.seen.wants_password());
+                let title =
+                    "let go what is held, once intercept is cleared, as \"Resume All\" in the web interface does";
+                return finding
+                    .seen("intercept", filter)
+                    .fix(clear)
+                    .fix(Fix::new(title, Action::Command { command, apply: Apply::Manual }));
             }
             held => {
                 let finding =
@@ -418,6 +429,11 @@ mod tests {
             (Severity::Fail, "mitmproxy holds 2 requests until somebody lets them go on")
         );
         assert!(finding.fixes[0].action.commands()[0].contains(r#"{\"intercept\": null}"#));
+        assert!(finding.fixes[0].title.ends_with("; what is held already stays held"));
+        let resume = &finding.fixes[1].action;
+        assert!(resume.commands()[0].contains("http://127.0.0.1:8081/flows/resume"), "{resume:?}");
+        assert_eq!(resume.apply(), Apply::Manual, "a person decides what goes to the backend");
+        assert_eq!(holding(Some(Ok(0))).fixes.len(), 1);
         assert_eq!(holding(Some(Ok(0))).severity, Severity::Warn);
         assert_eq!(holding(None).evidence[0].value, "not counted");
     }

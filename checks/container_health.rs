@@ -1,5 +1,7 @@
+mod own_check;
+
 use crate::model::{
-    Action, Apply, Evidence, Explains, Finding, Fix, Gap, Missing, Paths, Setup, Verdict, before_up,
+    Action, Apply, Evidence, Finding, Fix, Gap, Missing, Paths, Setup, Severity, Verdict, before_up,
     docker::{Container, Containers, Detail, Program},
     facts::{Attempt, Kind},
     fix::{self, Change},
@@ -21,7 +23,8 @@ check! {
     /// ## What it does not blame
     /// A health check that fails only because its own tool is not in the image (the mitmproxy image has no curl and no
     /// wget), or because mitmweb answers it with 403 (from 11.1.2 it wants a token), is a warning: the container works. No
-    /// health check at all is nothing to warn about. Logs may be empty: without a terminal mitmweb buffers its output until 8
+    /// health check at all is nothing to warn about. A few restarts long ago are none either; several, and a start a few seconds
+    /// ago, are a warning. Logs may be empty: without a terminal mitmweb buffers its output until 8
     /// kB or its end, and loses it when it is killed.
     ///
     /// ## How to fix it
@@ -98,29 +101,66 @@ fn judge(containers: &Containers, container: &Container, detail: &Detail) -> Opt
         return Some(lost_owner(container, owner));
     }
     match container.status.as_str() {
-        "running" => stale_namespace(containers, container, detail).or_else(|| unhealthy(container, detail)),
+        "running" => stale_namespace(containers, container, detail).or_else(|| {
+            let health = own_check::judge(container, detail);
+            match health {
+                Some(finding) if finding.severity == Severity::Fail => Some(finding),
+                other => comes_and_goes(container, detail).or(other),
+            }
+        }),
         "paused" => Some(
             Finding::fail([name], format!("{name} is paused"))
                 .fix(Fix::new(format!("let {name} go on"), Action::Unpause { container: name.clone() })),
         ),
-        "created" => Some(created(container, detail)),
+        "created" => Some(created(containers, container, detail)),
         "removing" => Some(Finding::fail([name], format!("{name} is being removed")).may_heal(true)),
         "restarting" => {
             let mut finding = ended(container, detail);
             finding.summary = format!("{name} starts and ends again and again ({} restarts)", detail.restarts);
+            // The engine starts it by itself.
+            finding.fixes.retain(|fix| !matches!(fix.action, Action::Start { .. }));
+            if finding.fixes.is_empty() {
+                finding = finding.fix(read_the_log(name));
+            }
             Some(finding)
         }
         _ => Some(ended(container, detail)),
     }
 }
 
+/// From this many restarts on they are no accident.
+const MANY_RESTARTS: i64 = 3;
+/// For this long an engine does not know whether a start went well, in seconds: it waits longer before the next one meanwhile.
+const STARTED_WELL_S: u64 = 10;
+
+/// A restart loop that is looked at between a start and the next end.
+fn comes_and_goes(container: &Container, detail: &Detail) -> Option<Finding> {
+    let name = &container.name;
+    let age = detail.running_s.filter(|age| *age < STARTED_WELL_S && detail.restarts >= MANY_RESTARTS)?;
+    let summary = format!("{name} runs for {age} s, after {} restarts: it may end again", detail.restarts);
+    let finding = Finding::warn([name], summary).may_heal(true);
+    let finding = match detail.restart_policy() {
+        Some(policy) => finding.seen("restart policy", policy),
+        None => finding,
+    };
+    Some(finding.fix(read_the_log(name)))
+}
+
+fn read_the_log(name: &str) -> Fix {
+    let command = format!("docker logs --tail 30 {}", shell(name));
+    Fix::new("read the end of its log", Action::Command { command, apply: Apply::Manual })
+}
+
 fn start(container: &Container) -> Fix {
     Fix::new(format!("start {}", container.name), Action::Start { container: container.name.clone() })
 }
 
-fn created(container: &Container, detail: &Detail) -> Finding {
+fn created(containers: &Containers, container: &Container, detail: &Detail) -> Finding {
     let name = &container.name;
     if detail.error.is_empty() {
+        if let Some(finding) = waits(containers, container) {
+            return finding;
+        }
         // `up` creates all and starts each when what it depends on is ready.
         return Finding::fail([name], format!("{name} was created and never started"))
             .may_heal(container.may_come_up())
@@ -135,21 +175,58 @@ fn created(container: &Container, detail: &Detail) -> Finding {
         finding = finding.fix(start(container));
     } else if detail.error.contains("executable file not found") {
         finding = finding.fix(Fix::new("correct the command: the image has no such program", Action::Manual));
+    } else if detail.error.contains("not a directory") || detail.error.contains("mount a directory onto a file") {
+        finding = finding.fix(Fix::new(
+            "mount a file on a file and a folder on a folder: where the path of a mount is not there, the engine makes an empty \
+             folder of that name; the path is one of the engine's own machine, which another container or a remote client may \
+             not share. Correct the path, remove that empty folder, and make the container anew",
+            Action::Manual,
+        ));
     }
     finding
+}
+
+/// Compose starts it only when another service is healthy, and that one is not.
+fn waits(containers: &Containers, container: &Container) -> Option<Finding> {
+    let (name, compose) = (&container.name, container.compose.as_ref()?);
+    let is_meant = |own: &&Container| {
+        let other = own.compose.as_ref();
+        other.is_some_and(|own| own.project == compose.project && compose.waits_for_healthy.contains(&own.service))
+    };
+    let (needed, status) = containers.0.iter().filter(is_meant).find_map(|own| {
+        let status = own.detail.as_ref()?.health.as_ref()?.status.as_str();
+        (own.runs() && matches!(status, "unhealthy" | "starting")).then_some((&own.name, status))
+    })?;
+    let summary = format!("{name} was created and not started: compose waits until {needed} is healthy");
+    let finding = Finding::fail([name, needed], summary)
+        .seen(format!("{needed}'s health check"), status)
+        .seen("depends_on", "condition: service_healthy");
+    if status == "starting" {
+        return Some(finding.may_heal(true));
+    }
+    // `up` has given up by then, and it would the next time.
+    let title = format!(
+        "let {needed} pass its health check (correct that, or give it a longer start_period), and bring it up again"
+    );
+    Some(finding.fix(start(container)).fix(Fix::new(title, Action::Manual)))
 }
 
 fn ended(container: &Container, detail: &Detail) -> Finding {
     let name = &container.name;
     if detail.oom_killed {
+        let less = match container.program {
+            Some(Program::Mitmproxy(_)) => {
+                "let mitmproxy keep less: --set stream_large_bodies=1m stores no larger bodies, mitmdump keeps no flows \
+                 (flow_detail changes nothing)"
+            }
+            _ => {
+                "let it use less memory, or give it more (--memory; in compose mem_limit, or deploy.resources.limits.memory)"
+            }
+        };
         return Finding::fail([name], format!("{name} was killed because it used more memory than it may"))
             .seen("exit code", exit_code(detail.exit_code))
             .fix(start(container))
-            .fix(Fix::new(
-                "let mitmproxy keep less: --set stream_large_bodies=1m stores no larger bodies, mitmdump keeps no flows \
-                 (flow_detail changes nothing)",
-                Action::Manual,
-            ));
+            .fix(Fix::new(less, Action::Manual));
     }
     let log = detail.log.as_ref().and_then(|log| log.as_ref().ok());
     let cause = log.and_then(|lines| lines.iter().find_map(|line| Some((line, cause(line)?))));
@@ -182,10 +259,7 @@ fn ended(container: &Container, detail: &Detail) -> Finding {
         Some(Remedy::RunMitmweb) => finding.fix(run_mitmweb(container)),
         Some(Remedy::Text(text)) => finding.fix(Fix::new(text, Action::Manual)),
         None if detail.was_stopped() => finding.fix(start(container)),
-        None => finding.fix(Fix::new(
-            "read the end of its log",
-            Action::Command { command: format!("docker logs --tail 30 {}", shell(name)), apply: Apply::Manual },
-        )),
+        None => finding.fix(read_the_log(name)),
     }
 }
 
@@ -280,86 +354,16 @@ fn run_mitmweb(container: &Container) -> Fix {
     fix::recreate(container, title, change, &lines.as_deref().into_iter().collect::<Vec<_>>())
 }
 
-/// The command line written anew; `None` when it has options whose values were not read.
+/// The command line written anew, as a list, in which no value needs quotes of its own; `None` when it has options whose
+/// values were not read, and what compose would replace.
 fn mitmweb_command(line: &CommandLine) -> Option<String> {
     if !line.other_set.is_empty() || line.unread {
         return None;
     }
-    let modes = line.modes.iter().map(|mode| format!(" --mode {mode}"));
-    let set = line.set.iter().map(|(name, value)| format!(" --set {name}={value}"));
-    Some(format!("mitmweb{}", modes.chain(set).collect::<String>()))
-}
-
-fn unhealthy(container: &Container, detail: &Detail) -> Option<Finding> {
-    let name = &container.name;
-    let health = detail.health.as_ref()?;
-    // In the start period an engine does not count what fails.
-    if health.status == "starting" && (health.failing_streak > 0 || health.exit_code != 0) {
-        return Some(
-            Finding::warn([name], format!("{name} runs, and its health check has not passed yet"))
-                .may_heal(true)
-                .seen("its last probe", last_probe(health.exit_code, &health.output)),
-        );
-    }
-    if health.status != "unhealthy" {
-        return None;
-    }
-    let output = health.output.as_str();
-    let tool_missing = matches!(health.exit_code, 126 | 127)
-        || output.contains("executable file not found")
-        || output.contains("OCI runtime exec failed");
-    let refused = output.contains("403");
-    let proxy = match &container.program {
-        Some(Program::Mitmproxy(line)) => Some(line.listen_port()),
-        _ => None,
-    };
-    let mut finding = if tool_missing {
-        Finding::warn(
-            [name],
-            format!("{name} works and is called unhealthy: the tool of its health check is not in its image"),
-        )
-    } else if refused && proxy.is_some() {
-        Finding::warn(
-            [name],
-            format!("{name} works and is called unhealthy: mitmweb answers its health check with 403"),
-        )
-    } else {
-        // The engine goes on asking: what starts slowly passes later.
-        Finding::fail([name], format!("{name} runs and fails its own health check"))
-            .explaining(Explains::Nothing)
-            .may_heal(true)
-    };
-    finding = finding.seen("its last probe", last_probe(health.exit_code, output));
-    if finding.severity == crate::model::Severity::Warn
-        && let Some(port) = proxy
-    {
-        let command = format!("python3 -c \"import socket; socket.create_connection(('127.0.0.1', {port}), 3)\"");
-        let yaml = [
-            "healthcheck:".to_owned(),
-            format!(
-                "  test: [\"CMD\", \"python3\", \"-c\", \"import socket; socket.create_connection(('127.0.0.1', {port}), 3)\"]"
-            ),
-        ];
-        let lines: Vec<&str> = yaml.iter().map(String::as_str).collect();
-        return Some(finding.fix(fix::recreate(
-            container,
-            "give it a health check that works in this image",
-            Change::HealthCheck { command },
-            &lines,
-        )));
-    }
-    Some(finding.fix(Fix::new(
-        "see what the check asks, and mend that",
-        Action::Command {
-            command: format!("docker inspect -f '{{{{json .Config.Healthcheck.Test}}}}' {}", shell(name)),
-            apply: Apply::Manual,
-        },
-    )))
-}
-
-fn last_probe(exit_code: i64, output: &str) -> String {
-    let first = output.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("printed nothing");
-    format!("exit code {exit_code}: {first}")
+    let modes = line.modes.iter().flat_map(|mode| ["--mode".to_owned(), mode.clone()]);
+    let set = line.set.iter().flat_map(|(name, value)| ["--set".to_owned(), format!("{name}={value}")]);
+    let words: Vec<String> = std::iter::once("mitmweb".to_owned()).chain(modes).chain(set).collect();
+    (!words.iter().any(|word| word.contains('$'))).then(|| serde_json::json!(words).to_string())
 }
 
 /// A restart gives a container a new namespace; those that joined the old one stay in it, alone.
@@ -426,7 +430,11 @@ fn exit_code(code: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Facts, Outlook, Severity, docker::Health, example};
+    use crate::model::{
+        Context, Facts, Outlook,
+        docker::{Compose, Health},
+        example,
+    };
 
     fn judged(change: impl FnOnce(&mut Container)) -> Verdict {
         let mut facts: Facts = example::facts();
@@ -477,23 +485,6 @@ mod tests {
     }
 
     #[test]
-    fn a_health_check_without_its_tool_is_no_failure() {
-        let health = |output: &str| Health {
-            status: "unhealthy".into(),
-            exit_code: -1,
-            output: output.into(),
-            failing_streak: 9,
-        };
-        let verdict = judged(|own| {
-            own.detail.as_mut().unwrap().health =
-                Some(health("OCI runtime exec failed: exec: \"curl\": executable file not found in $PATH"));
-        });
-        assert_eq!(verdict.worst(), Some(Severity::Warn));
-        let verdict = judged(|own| own.detail.as_mut().unwrap().health = Some(health("Connection refused")));
-        assert_eq!(verdict.worst(), Some(Severity::Fail));
-    }
-
-    #[test]
     fn a_health_check_that_has_not_passed_yet_is_a_warning() {
         let starting = |exit_code: i64| {
             judged(|own| {
@@ -518,6 +509,88 @@ mod tests {
         };
         assert_eq!(stamps("2026-11-23T20:00:01.5Z", "2026-11-23T20:00:01.49Z"), Some(Severity::Fail));
         assert_eq!(stamps("2026-11-23T20:00:01Z", "2026-11-23T20:00:01.1Z"), None);
+    }
+
+    #[test]
+    fn what_the_engine_starts_again_is_not_started_by_a_fix() {
+        for (exit_code, oom_killed) in [(0, false), (137, true)] {
+            let verdict = judged(|own| {
+                own.status = "restarting".into();
+                let detail = own.detail.as_mut().unwrap();
+                (detail.exit_code, detail.oom_killed, detail.restarts) = (exit_code, oom_killed, 7);
+            });
+            let finding = &verdict.findings[0];
+            assert!(finding.summary.ends_with("starts and ends again and again (7 restarts)"));
+            assert!(!finding.fixes.is_empty());
+            assert!(finding.fixes.iter().all(|fix| fix.action.commands() != ["docker start mitmproxy"]));
+        }
+    }
+
+    #[test]
+    fn a_restart_loop_shows_while_it_runs_for_a_moment() {
+        let worst = |restarts: i64, running_s: Option<u64>| {
+            let verdict = judged(|own| {
+                let detail = own.detail.as_mut().unwrap();
+                (detail.restarts, detail.running_s) = (restarts, running_s);
+            });
+            verdict.worst()
+        };
+        assert_eq!(worst(12, Some(2)), Some(Severity::Warn));
+        assert_eq!(worst(12, Some(3600)), None, "long ago");
+        assert_eq!((worst(1, Some(2)), worst(12, None)), (None, None));
+    }
+
+    #[test]
+    fn only_mitmproxy_is_told_to_keep_fewer_bodies() {
+        let mut facts: Facts = example::facts();
+        let caddy = &mut facts.containers.as_mut().unwrap().0[0];
+        caddy.status = "exited".into();
+        caddy.detail.as_mut().unwrap().oom_killed = true;
+        let verdict = (CHECK.run)(&Context::new(facts));
+        assert!(verdict.findings[0].fixes[1].title.starts_with("let it use less memory"));
+    }
+
+    #[test]
+    fn what_waits_for_an_unhealthy_service_names_it() {
+        let mut facts: Facts = example::facts();
+        let all = &mut facts.containers.as_mut().unwrap().0;
+        for own in all.iter_mut() {
+            own.compose = Some(Compose { project: "p".into(), service: own.name.clone(), ..Compose::default() });
+        }
+        all[1].status = "created".into();
+        all[1].compose.as_mut().unwrap().waits_for_healthy = vec!["backend".into()];
+        let unhealthy = Health { status: "unhealthy".into(), exit_code: 1, ..Health::default() };
+        all[2].detail.as_mut().unwrap().health = Some(unhealthy);
+        let verdict = (CHECK.run)(&Context::new(facts));
+        let waiting = &verdict.findings[0];
+        assert_eq!(waiting.summary, "mitmproxy was created and not started: compose waits until backend is healthy");
+        assert_eq!(
+            (waiting.about.as_slice(), waiting.outlook),
+            (["mitmproxy", "backend"].map(String::from).as_slice(), Outlook::Stays)
+        );
+    }
+
+    #[test]
+    fn a_folder_mounted_on_a_file_is_told_what_to_do() {
+        let verdict = judged(|own| {
+            own.status = "created".into();
+            let error = "error mounting \"/srv/Caddyfile\" to rootfs at \"/etc/caddy/Caddyfile\": not a directory: unknown: Are you \
+                         trying to mount a directory onto a file (or vice-versa)?";
+            own.detail.as_mut().unwrap().error = error.into();
+        });
+        assert!(verdict.findings[0].fixes[0].title.starts_with("mount a file on a file"));
+    }
+
+    #[test]
+    fn the_command_of_mitmweb_is_written_so_that_yaml_reads_it_as_it_is() {
+        let line = |word: &str| {
+            CommandLine::read(&["mitmproxy", "--mode", "reverse:http://b:1", "--listen-host", word]).unwrap()
+        };
+        assert_eq!(
+            mitmweb_command(&line("a: #b")).unwrap(),
+            r#"["mitmweb","--mode","reverse:http://b:1","--set","listen_host=a:"]"#
+        );
+        assert_eq!(mitmweb_command(&line("$HOST")), None);
     }
 
     /// Whether what is said of mitmproxy in this state may heal; `policy` is that of its restarts.

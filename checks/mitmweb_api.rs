@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use crate::model::{
-    Action, Edit, Evidence, Explains, Finding, Fix, Gap, Hop, Missing, Part, Paths, Place, Role, Setup, Verdict,
+    Action, Apply, Edit, Evidence, Explains, Finding, Fix, Gap, Hop, Missing, Part, Paths, Place, Role, Setup, Verdict,
     docker::{Container, Containers, Program},
     facts::{Attempt, Kind},
     fix,
@@ -35,7 +35,7 @@ check! {
     /// listening at"; without a terminal that line stays in a buffer, so `docker logs` may not show it.
     ///
     /// ## How to fix it
-    /// Loopback: `--web-host 0.0.0.0`, with the port published on 127.0.0.1. Password: give it to the doctor with
+    /// Loopback: `--web-host 0.0.0.0`, with the port published on 127.0.0.1: up to 11.1.0 whoever reaches it can run commands. Password: give it to the doctor with
     /// `--web-password-file FILE` or in `DOCTOR_WEB_PASSWORD`; a fixed one is set with `--set web_password=`. Host: let Caddy's
     /// route send an address as Host and Origin, or use 11.1.2 or newer.
     id: "mitmweb-api",
@@ -171,17 +171,15 @@ fn before_up(
         seen.is_told_by_its_command().then_some(("127.0.0.1", "by default, since its command line sets no other"));
     match told.or(by_default) {
         Some((host, how)) if is_loopback(host) => {
-            let add = ["--web-host", "0.0.0.0"];
-            let title = "let the web interface listen on all addresses of the container";
-            verdict.findings.push(
-                Finding::fail(
-                    [name],
-                    format!("the web interface of {name} is published at {address} and listens on {host} of its container only"),
-                )
-                .explaining(Explains::Nothing)
-                .seen("web_host", format!("{host}, {how}"))
-                .fix(fix::more_arguments(containers, own, &seen.command_line, title, &add)),
-            );
+            let finding = Finding::fail(
+                [name],
+                format!(
+                    "the web interface of {name} is published at {address} and listens on {host} of its container only"
+                ),
+            )
+            .explaining(Explains::Nothing)
+            .seen("web_host", format!("{host}, {how}"));
+            verdict.findings.push(opened(finding, containers, seen, own, owner));
         }
         Some((host, how)) => {
             let value = format!("{address} will lead to it: it listens on {host}, {how}");
@@ -261,9 +259,7 @@ fn published(
             .seen("web_host", format!("{host}, {how}"))
             .seen("answer", missing.to_string());
             if let Some(own) = own {
-                let title = "let the web interface listen on all addresses of the container";
-                let add = ["--web-host", "0.0.0.0"];
-                finding = finding.fix(fix::more_arguments(containers, own, &seen.command_line, title, &add));
+                finding = opened(finding, containers, seen, own, Some(owner));
             }
             verdict.findings.push(finding);
         }
@@ -282,11 +278,7 @@ fn published(
                 _ => format!("{address} answers HTTP {status}: {said}"),
             };
             verdict.evidence.push(Evidence::new(label, value));
-            let is_wide = |ip: &str| matches!(ip, "" | "0.0.0.0" | "::");
-            let wide = owner.ports.iter().any(|own| {
-                own.container_port == port && own.protocol == "tcp" && own.host_port.is_some() && is_wide(&own.host_ip)
-            });
-            if wide && let Some(part) = own {
+            if is_published_widely(owner, port) && let Some(part) = own {
                 let fix = Fix::new("publish it for this machine only, or use mitmproxy 11.1.2 or newer, which asks for a password", Action::Manual)
                     .edit(publish_for_this_machine(part, owner, host_port, port));
                 let how = format!("port {host_port} of all the host's addresses");
@@ -294,6 +286,44 @@ fn published(
             }
         }
     }
+}
+
+/// Adds what lets the web interface be reached where it is published; on this machine only, where nobody would ask for a password.
+fn opened(
+    finding: Finding,
+    containers: &Containers,
+    seen: &MitmproxySeen,
+    own: &Container,
+    owner: Option<&Container>,
+) -> Finding {
+    let port = seen.command_line.web_port();
+    let add = ["--web-host", "0.0.0.0"];
+    let title = "let the web interface listen on all addresses of the container";
+    let Some(owner) = owner.filter(|owner| !seen.wants_password() && is_published_widely(owner, port)) else {
+        return finding.fix(fix::more_arguments(containers, own, &seen.command_line, title, &add, None));
+    };
+    let whose = match &seen.version {
+        Some(version) => format!("mitmweb {version} asks for no password"),
+        None => "up to 11.1.0 mitmweb asks for no password, and which version this is, is not known".to_owned(),
+    };
+    let title =
+        format!("{title}, and publish it for this machine only: {whose}, and whoever reaches it can run commands");
+    let mut fix = fix::more_arguments(containers, own, &seen.command_line, title, &add, Some(port));
+    // What no command does has to be told as a whole.
+    let is_told = fix.edits.iter().any(|edit| edit.text.contains("127.0.0.1:"));
+    if fix.action.apply() == Apply::Manual
+        && !is_told
+        && let Some((_, host_port)) = owner.published(port)
+    {
+        fix = fix.edit(publish_for_this_machine(own, owner, host_port, port));
+    }
+    finding.seen("published on", "all addresses of the host").fix(fix)
+}
+
+fn is_published_widely(owner: &Container, port: u16) -> bool {
+    owner.ports.iter().any(|own| {
+        own.container_port == port && own.protocol == "tcp" && own.host_port.is_some() && fix::is_wide(&own.host_ip)
+    })
 }
 
 fn publish_for_this_machine(own: &Container, owner: &Container, host_port: u16, port: u16) -> Edit {
@@ -461,7 +491,7 @@ mod tests {
     fn compose_gets_the_whole_command_or_a_person_writes_it() {
         let fix = |other: &[&str]| {
             let mut verdict = judged(|facts| {
-                publish(facts, "", reset());
+                publish(facts, "127.0.0.1", reset());
                 let compose =
                     Compose { service: "mitm".into(), files: vec!["/srv/compose.yml".into()], ..Compose::default() };
                 container(facts).compose = Some(compose);
@@ -475,6 +505,38 @@ mod tests {
         assert_eq!(fix(&[]).edits[0].text, format!("services:\n  mitm:\n    command: {command}\n"));
         let by_hand = fix(&["web_password"]);
         assert_eq!((by_hand.action, by_hand.edits[0].text.as_str()), (Action::Manual, "--web-host 0.0.0.0"));
+    }
+
+    #[test]
+    fn what_asks_for_no_password_is_opened_for_this_machine_only() {
+        let fix = |version: &str, host_ip: &str, compose: bool, other: &[&str]| {
+            let mut verdict = judged(|facts| {
+                publish(facts, host_ip, reset());
+                seen(facts).version = Some(version.into());
+                seen(facts).command_line.first = true;
+                seen(facts).command_line.other_set = other.iter().map(|name| (*name).to_owned()).collect();
+                let own = container(facts);
+                if compose {
+                    let files = vec!["/srv/compose.yml".into()];
+                    own.compose = Some(Compose { service: "mitm".into(), files, ..Compose::default() });
+                }
+                let detail = own.detail.as_mut().unwrap();
+                detail.recipe.command_words = 3;
+                detail.recipe.options = vec![vec!["-p".into(), format!("{host_ip}:8081:8081/tcp")]];
+            });
+            verdict.findings.remove(0).fixes.remove(0)
+        };
+        let wide = fix("11.1.0", "0.0.0.0", false, &[]);
+        assert!(wide.title.contains("publish it for this machine only: mitmweb 11.1.0 asks for no password"));
+        let command = &wide.action.commands()[0];
+        assert!(command.contains("-p 127.0.0.1:8081:8081/tcp") && command.contains("--web-host 0.0.0.0"), "{command}");
+        let command = fix("12.2.3", "0.0.0.0", false, &[]).action.commands().remove(0);
+        assert!(command.contains("-p 0.0.0.0:8081:8081/tcp"), "it asks for a password: {command}");
+        let lines = &fix("11.1.0", "0.0.0.0", true, &[]).edits[0].text;
+        assert!(lines.ends_with("    ports:\n      - \"127.0.0.1:8081:8081/tcp\"\n"), "{lines}");
+        let by_hand = fix("11.1.0", "0.0.0.0", true, &["web_password"]);
+        let texts: Vec<&str> = by_hand.edits.iter().map(|edit| edit.text.as_str()).collect();
+        assert_eq!(texts, ["--web-host 0.0.0.0", "services:\n  mitm:\n    ports: [\"127.0.0.1:8081:8081\"]\n"]);
     }
 
     #[test]

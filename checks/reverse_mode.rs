@@ -93,6 +93,12 @@ fn is_read(part: &Part, seen: &MitmproxySeen, containers: &Containers) -> bool {
     !seen.command_line.modes.is_empty() && (is_process || matches!(own, Some(Program::Mitmproxy(_))))
 }
 
+/// Ports of what is no backend for HTTP: databases, queues, caches, mail, directories, `FastCGI`, and shells.
+const NOT_HTTP: &[u16] = &[
+    21, 22, 25, 53, 389, 465, 587, 636, 993, 1433, 1521, 1883, 2181, 3306, 4222, 5432, 5672, 6379, 7687, 8883, 9000,
+    9042, 9092, 11211, 26257, 26379, 27017, 33060,
+];
+
 struct Case<'c> {
     setup: &'c Setup,
     part: &'c Part,
@@ -364,11 +370,13 @@ impl Case<'_> {
         });
     }
 
-    /// The one container on mitmproxy's networks that is no part and exposes a port: that port, or the only one it has.
+    /// The one container on mitmproxy's networks that is no part and exposes a port: that port, or the only one it has. One that
+    /// exposes none may be the backend as well, and what exposes the port of a database is none.
     fn only_backend(&self, port: Option<u16>) -> Option<Target> {
         let Place::Container(place) = &self.part.place else { return None };
         let networks: Vec<&str> = self.containers.named(place)?.networks.iter().map(|on| on.network.as_str()).collect();
         let mut found: Vec<(String, Vec<u16>)> = Vec::new();
+        let mut exposes_none = false;
         let is_part =
             |name: &String| self.setup.part(name).is_some() || self.setup.others.iter().any(|other| other == name);
         for other in self.containers.0.iter().filter(|other| other.lives() && !is_part(&other.name)) {
@@ -383,14 +391,15 @@ impl Case<'_> {
             let mut ports: Vec<u16> = tcp.collect();
             ports.sort_unstable();
             ports.dedup();
-            if !ports.is_empty() {
+            exposes_none |= ports.is_empty();
+            if !ports.is_empty() && !ports.iter().any(|port| NOT_HTTP.contains(port)) {
                 found.push((name, ports));
             }
         }
         let having: Vec<_> = found.iter().filter(|(_, ports)| port.is_some_and(|port| ports.contains(&port))).collect();
         let (host, port) = match (having.as_slice(), found.as_slice()) {
             ([(name, _)], _) => (name, port?),
-            ([], [(name, ports)]) if ports.len() == 1 => (name, ports[0]),
+            ([], [(name, ports)]) if ports.len() == 1 && !exposes_none => (name, ports[0]),
             _ => return None,
         };
         let scheme = if port % 1000 == 443 { "https" } else { "http" };
@@ -403,7 +412,8 @@ impl Case<'_> {
         let Some(target) = target else {
             let title = format!(
                 "let the mode of {name} be reverse:, with the name and port of the backend inside the network (which one that is \
-                 cannot be told: not exactly one other container on its networks exposes a port)"
+                 cannot be told: not exactly one other container on its networks exposes a port that may speak HTTP, or one \
+                 exposes none)"
             );
             return Fix::new(title, Action::Manual);
         };
@@ -482,6 +492,34 @@ mod tests {
         assert_eq!(verdict.findings[0].fixes[0].action, Action::Manual, "two could be it");
         let verdict = judged(|facts| with_modes(facts, &["local"]));
         assert_eq!(summary(&verdict), "mitmproxy is in local mode, which takes no requests from caddy");
+    }
+
+    #[test]
+    fn a_database_is_no_backend_and_what_exposes_no_port_may_be_it() {
+        let fix = |backend: Option<u16>, other: Option<u16>| {
+            let ports = |port: Option<u16>| -> Vec<Port> {
+                let port = port.map(|port| Port {
+                    container_port: port,
+                    protocol: "tcp".into(),
+                    host_port: None,
+                    host_ip: String::new(),
+                });
+                port.into_iter().collect()
+            };
+            let mut verdict = judged(|facts| {
+                with_modes(facts, &["regular"]);
+                let all = &mut facts.containers.as_mut().unwrap().0;
+                all[2].ports = ports(backend);
+                let mut db = example::container("db", "app-net", "172.20.0.9");
+                db.ports = ports(other);
+                all.push(db);
+            });
+            verdict.findings.remove(0).fixes.remove(0)
+        };
+        assert_eq!(fix(None, Some(5432)).action, Action::Manual);
+        assert_eq!(fix(Some(3000), None).action, Action::Manual);
+        assert_eq!(fix(None, Some(8000)).action, Action::Manual);
+        assert_eq!(fix(Some(3000), Some(5432)).title, "let mitmproxy send requests to http://backend:3000");
     }
 
     #[test]

@@ -395,6 +395,9 @@ pub struct Compose {
     /// `2.27.0`; 1.x is the separate program `docker-compose`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub version: String,
+    /// The services that have to be healthy before `up` starts this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for_healthy: Vec<String>,
 }
 
 /// A program of the setup, with the options that checks use. Nothing else of a command line is kept.

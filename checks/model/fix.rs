@@ -193,9 +193,11 @@ pub enum Change {
         name: String,
         value: String,
     },
-    /// Words that are put behind those that it has.
+    /// Words that are put behind those that it has; and a port of it that is published on this machine's loopback address from then
+    /// on, where it was on all addresses.
     Arguments {
         add: Vec<String>,
+        only_here: Option<u16>,
     },
 }
 
@@ -349,19 +351,31 @@ fn connect(network: &str, container: &str, aliases: &[String]) -> String {
     format!("docker network connect {aliases}{} {}", shell(network), shell(container))
 }
 
+fn set_option(at: &ApiAt, option: &str, value: &Value, password: bool) -> String {
+    write_to_mitmweb(at, "PUT", "/options", Some(format!("{{\"{option}\": {}}}", json(value))), password)
+}
+
+/// The command that lets go what `intercept` holds. From 11.1.2 on it takes mitmweb's password from `DOCTOR_WEB_PASSWORD`.
+#[must_use]
+pub fn resume_flows(at: &ApiAt, password: bool) -> String {
+    write_to_mitmweb(at, "POST", "/flows/resume", None, password)
+}
+
 /// Writes go with a cross-site token that the sender makes up; the cookie has another name from 12.2.3 on. The
 /// mitmproxy image has python3 and no curl.
-fn set_option(at: &ApiAt, option: &str, value: &Value, password: bool) -> String {
-    let body = format!("{{\"{option}\": {}}}", json(value));
+fn write_to_mitmweb(at: &ApiAt, method: &str, path: &str, body: Option<String>, password: bool) -> String {
     match at {
-        ApiAt::Here(url) => format!(
-            "curl -fsS -X PUT {url}/options{} -H 'Content-Type: application/json' -H 'X-XSRFToken: doctor' \
-             -H 'Cookie: _xsrf=doctor; _mitmproxy_xsrf=doctor' -d {}",
-            if password { "?token=\"$DOCTOR_WEB_PASSWORD\"" } else { "" },
-            shell(&body)
-        ),
+        ApiAt::Here(url) => {
+            let token = if password { "?token=\"$DOCTOR_WEB_PASSWORD\"" } else { "" };
+            let kind = if body.is_some() { "-H 'Content-Type: application/json' " } else { "" };
+            let body = body.map(|body| format!(" -d {}", shell(&body))).unwrap_or_default();
+            format!(
+                "curl -fsS -X {method} {url}{path}{token} {kind}-H 'X-XSRFToken: doctor' \
+                 -H 'Cookie: _xsrf=doctor; _mitmproxy_xsrf=doctor'{body}"
+            )
+        }
         ApiAt::Inside { container, url } => {
-            let body = Value::from(body);
+            let body = Value::from(body.unwrap_or_default());
             let (import, token, pass) = match password {
                 true => (
                     "import os, urllib.parse as p, urllib.request as u",
@@ -371,9 +385,9 @@ fn set_option(at: &ApiAt, option: &str, value: &Value, password: bool) -> String
                 false => ("import urllib.request as u", "", ""),
             };
             let script = format!(
-                "{import}; u.build_opener(u.ProxyHandler({{}})).open(u.Request(\"{url}/options\"{token}, {body}.encode(), \
+                "{import}; u.build_opener(u.ProxyHandler({{}})).open(u.Request(\"{url}{path}\"{token}, {body}.encode(), \
                  {{\"Content-Type\": \"application/json\", \"X-XSRFToken\": \"doctor\", \
-                 \"Cookie\": \"_xsrf=doctor; _mitmproxy_xsrf=doctor\"}}, method=\"PUT\"))"
+                 \"Cookie\": \"_xsrf=doctor; _mitmproxy_xsrf=doctor\"}}, method=\"{method}\"))"
             );
             format!("docker exec {pass}{} python3 -c {}", shell(container), shell(&script))
         }
@@ -545,12 +559,12 @@ impl Recreate {
                 let own = inspect(&arguments);
                 let own = match change {
                     Change::Program { from, to } => format!("{own} | sed '1s/^{from}$/{to}/'"),
-                    Change::Arguments { add } => format!("{{ {own} && printf '%s\\n' {}; }}", words(add)),
+                    Change::Arguments { add, .. } => format!("{{ {own} && printf '%s\\n' {}; }}", words(add)),
                     _ => own,
                 };
                 format!("{own} | tr '\\n' '\\0' | xargs -0 {create}")
             }
-            (None, Change::Arguments { add }) => format!("{create} {}", words(add)),
+            (None, Change::Arguments { add, .. }) => format!("{create} {}", words(add)),
             (None, _) => create,
         });
         let networks = self.recipe.more_networks.iter();
@@ -597,7 +611,21 @@ impl Recreate {
             Change::HealthCheck { .. } => options.retain(|words| words[0] != "--no-healthcheck"),
             // It stands above the same name in a file.
             Change::Environment { name, value } => options.push(vec!["-e".to_owned(), format!("{name}={value}")]),
-            Change::Program { .. } | Change::Arguments { .. } => {}
+            Change::Arguments { only_here: Some(port), .. } => {
+                for words in options.iter_mut().filter(|words| words[0] == "-p") {
+                    words[1] = published_here(&words[1], *port);
+                }
+                // It may have stood there once for IPv4 and once for IPv6.
+                let mut seen = Vec::new();
+                options.retain(|words| {
+                    words[0] != "-p"
+                        || !seen.contains(&words[1]) && {
+                            seen.push(words[1].clone());
+                            true
+                        }
+                });
+            }
+            Change::Program { .. } | Change::Arguments { only_here: None, .. } => {}
         }
         options
     }
@@ -611,6 +639,45 @@ fn moved_port(publish: &str, old: u16, new: u16) -> String {
     }
     parts.reverse();
     parts.join(":")
+}
+
+/// `8081:8081/tcp` on `127.0.0.1`, when it is this port and on all addresses.
+fn published_here(publish: &str, port: u16) -> String {
+    let mut parts = publish.rsplitn(3, ':');
+    let (inside, host_port, ip) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+    let is_it = inside == format!("{port}/tcp") || inside == port.to_string();
+    match host_port {
+        Some(host_port) if is_it && is_wide(ip.unwrap_or_default().trim_matches(['[', ']'])) => {
+            format!("127.0.0.1:{host_port}:{inside}")
+        }
+        _ => publish.to_owned(),
+    }
+}
+
+/// Whether a publish on this address is one on all addresses of the host.
+#[must_use]
+pub fn is_wide(host_ip: &str) -> bool {
+    matches!(host_ip, "" | "0.0.0.0" | "::")
+}
+
+/// The lines of a service's `ports`, with one of them on `127.0.0.1` only.
+fn ports_here(container: &Container, port: u16) -> Vec<String> {
+    let mut lines = vec!["ports: !override".to_owned()];
+    for own in &container.ports {
+        let Some(host_port) = own.host_port else { continue };
+        let is_it = own.container_port == port && own.protocol == "tcp" && is_wide(&own.host_ip);
+        let ip = match own.host_ip.as_str() {
+            _ if is_it => "127.0.0.1:".to_owned(),
+            "" => String::new(),
+            ip if ip.contains(':') => format!("[{ip}]:"),
+            ip => format!("{ip}:"),
+        };
+        let line = format!("  - \"{ip}{host_port}:{}/{}\"", own.container_port, own.protocol);
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines
 }
 
 /// How a change is written into a compose file of its own, and the service brought up with it.
@@ -723,7 +790,8 @@ pub fn set_modes(part: &Part, seen: &MitmproxySeen, title: impl Into<String>, mo
 }
 
 /// A fix that gives a mitmproxy in a container more arguments, by hand where no command can be sure to do it: others share
-/// its namespace, its program stands inside a shell's line, or compose has a command that is not known as a whole.
+/// its namespace, its program stands inside a shell's line, or compose has a command that is not known as a whole. `only_here` is a
+/// port of it that is to be published on this machine's loopback address with that.
 #[must_use]
 pub fn more_arguments(
     containers: &Containers,
@@ -731,16 +799,23 @@ pub fn more_arguments(
     line: &CommandLine,
     title: impl Into<String>,
     add: &[&str],
+    only_here: Option<u16>,
 ) -> Fix {
     let own = Place::Container(container.name.clone());
-    let is_shared = containers.0.iter().any(|it| it.name != container.name && containers.place_of(it) == own);
-    let change = Change::Arguments { add: add.iter().map(|word| (*word).to_owned()).collect() };
-    let command_words = container.detail.as_ref().map_or(0, |detail| detail.recipe.command_words);
-    match (&container.compose, line.with(add, command_words)) {
-        (None, _) if line.first && !is_shared => recreate(container, title, change, &[]),
+    let is_shared = containers.0.iter().any(|it| it.name != container.name && containers.place_of(it) == own)
+        // The port is published by another container then.
+        || only_here.is_some() && containers.place_of(container) != own;
+    let change = Change::Arguments { add: add.iter().map(|word| (*word).to_owned()).collect(), only_here };
+    let recipe = container.detail.as_ref().map(|detail| &detail.recipe);
+    // `-P` publishes on all addresses, whatever else is said.
+    let is_free = only_here.is_some() && recipe.is_some_and(|own| own.options.iter().any(|words| words[0] == "-P"));
+    match (&container.compose, line.with(add, recipe.map_or(0, |own| own.command_words))) {
+        (None, _) if line.first && !is_shared && !is_free => recreate(container, title, change, &[]),
         (Some(_), Some(command)) if !is_shared => {
-            let line = format!("command: {}", serde_json::json!(command));
-            recreate(container, title, change, &[&line])
+            let command = format!("command: {}", serde_json::json!(command));
+            let ports = only_here.map(|port| ports_here(container, port)).unwrap_or_default();
+            let lines: Vec<&str> = std::iter::once(&command).chain(&ports).map(String::as_str).collect();
+            recreate(container, title, change, &lines)
         }
         _ => {
             let file = format!("the command of {}", container.name);
@@ -787,7 +862,7 @@ mod tests {
     #[test]
     fn arguments_are_put_behind_those_that_there_are() {
         let mut container = example::container("mitmproxy", "app-net", "172.20.0.2");
-        let change = || Change::Arguments { add: vec!["--web-host".into(), "0.0.0.0".into()] };
+        let change = || Change::Arguments { add: vec!["--web-host".into(), "0.0.0.0".into()], only_here: None };
         container.detail.as_mut().unwrap().recipe.command_words = 3;
         let commands = recreate(&container, "x", change(), &[]).action.commands().join("\n");
         assert!(
@@ -802,6 +877,20 @@ mod tests {
     }
 
     #[test]
+    fn a_port_is_published_for_this_machine_only() {
+        for (publish, expected) in [
+            ("8081:8081/tcp", "127.0.0.1:8081:8081/tcp"),
+            ("0.0.0.0:18081:8081/tcp", "127.0.0.1:18081:8081/tcp"),
+            ("[::]:8081:8081/tcp", "127.0.0.1:8081:8081/tcp"),
+            ("192.0.2.1:8081:8081/tcp", "192.0.2.1:8081:8081/tcp"),
+            ("8080:8080/tcp", "8080:8080/tcp"),
+            ("8081:8081/udp", "8081:8081/udp"),
+        ] {
+            assert_eq!(published_here(publish, 8081), expected);
+        }
+    }
+
+    #[test]
     fn a_compose_service_is_changed_by_compose() {
         let mut container = example::container("app-mitmproxy-1", "app-net", "172.20.0.2");
         container.compose = Some(Compose {
@@ -810,6 +899,7 @@ mod tests {
             working_dir: "/srv/app".into(),
             files: vec!["/srv/app/compose.yml".into()],
             version: "2.27.0".into(),
+            ..Compose::default()
         });
         let fix = recreate(&container, "x", Change::AddHost { entry: "a:b".into() }, &["extra_hosts: [\"a:b\"]"]);
         assert_eq!(fix.edits[0].file, "/srv/app/compose.yml");

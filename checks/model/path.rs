@@ -93,6 +93,8 @@ pub struct Path {
     pub hops: Vec<usize>,
     /// A route before the one that answers could not be decided (a header matcher, an expression).
     pub undecided: bool,
+    /// What Caddy sends on as Host, where this route changes it; other routes may send another to the same dial.
+    pub sets_host: Option<String>,
 }
 
 /// `from a place, a dialled address -> the part and port that answers`.
@@ -426,8 +428,9 @@ impl Finder<'_> {
                     for (_, dial) in route::dials(handler) {
                         let at = Dial::read(&dial).and_then(|dial| known.get(&(dial, handler.tls())).copied());
                         let Some(at) = at else { continue };
+                        let sets_host_here = handler.sets_host().or(sets_host);
                         if sets_host.is_some() {
-                            paths.hops[at].sets_host = handler.sets_host().or(sets_host).map(str::to_owned);
+                            paths.hops[at].sets_host = sets_host_here.map(str::to_owned);
                         }
                         if drawn.insert((request.host.clone(), request_path.clone(), listen, at, end.certain)) {
                             paths.paths.push(Path {
@@ -437,6 +440,7 @@ impl Finder<'_> {
                                 listen,
                                 hops: vec![at],
                                 undecided: !end.certain,
+                                sets_host: sets_host_here.map(str::to_owned),
                             });
                         }
                     }

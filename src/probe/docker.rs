@@ -50,6 +50,7 @@ const COMPOSE: &[&str] = &[
     "com.docker.compose.project.working_dir",
     "com.docker.compose.project.config_files",
     "com.docker.compose.version",
+    "com.docker.compose.depends_on",
 ];
 const COMPOSE_NETWORK: &str = "com.docker.compose.network";
 const IMAGE_VERSION: &str = "org.opencontainers.image.version";
@@ -584,12 +585,19 @@ fn listed(summary: ContainerSummary) -> Container {
                 .map(|files| files.split(',').filter(|file| !file.is_empty()).map(str::to_owned).collect())
                 .unwrap_or_default(),
             version: label(COMPOSE[4]).unwrap_or_default(),
+            waits_for_healthy: waits_for_healthy(&label(COMPOSE[5]).unwrap_or_default()),
         }),
         program: program(&[summary.command.unwrap_or_default().as_str()]),
         not_inspected: None,
         detail: None,
         name,
     }
+}
+
+/// Of `mitmproxy:service_healthy:false,db:service_started:true`, as compose writes it into a label.
+fn waits_for_healthy(depends_on: &str) -> Vec<String> {
+    let entries = depends_on.split(',').map(|entry| entry.split(':').collect::<Vec<_>>());
+    entries.filter(|own| own.get(1) == Some(&"service_healthy")).map(|own| own[0].to_owned()).collect()
 }
 
 /// What a command line runs, where it is a program of the setup.

@@ -20,7 +20,7 @@ pub(crate) const HOST: &str = "api.example.com";
 pub(crate) const ENTRY: u16 = 18080;
 /// Names that setups use; a container of somebody else that has one of them is in the way.
 const NAMES: &[&str] =
-    &["caddy", "mitmproxy", "backend", "mitmproxy-shop", "shop", "edge", "inspector", "squatter", "tests"];
+    &["caddy", "mitmproxy", "backend", "mitmproxy-shop", "shop", "edge", "inspector", "squatter", "tests", "db"];
 
 pub(crate) const CADDY: &str = "caddy:2";
 pub(crate) const MITMPROXY: &str = "mitmproxy/mitmproxy:10.4.2";

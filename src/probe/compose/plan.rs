@@ -283,6 +283,8 @@ impl Plan {
                 working_dir: self.folder.display().to_string(),
                 files: self.composed.files.clone(),
                 version: self.version.clone(),
+                // Nothing waits before `up`.
+                waits_for_healthy: Vec::new(),
             }),
             program: docker::program(&words),
             detail: Some(Box::new(Detail {

@@ -23,10 +23,13 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "killed-for-memory", up: killed_for_memory, then: killed_for_memory_then },
     Setup { name: "bad-caddyfile", up: bad_caddyfile, then: bad_caddyfile_then },
     Setup { name: "health-tool-missing", up: health_tool_missing, then: health_tool_missing_then },
+    Setup { name: "health-tool-missing-exit-1", up: health_tool_behind_or, then: health_tool_missing_then },
     Setup { name: "unhealthy", up: unhealthy, then: unhealthy_then },
     Setup { name: "health-check-wants-password", up: health_403, then: health_403_then },
     Setup { name: "health-check-starting", up: health_starting, then: health_starting_then },
     Setup { name: "restarts-for-ever", up: restarts, then: restarts_then },
+    Setup { name: "ends-well-for-ever", up: ends_well, then: ends_well_then },
+    Setup { name: "folder-mounted-on-file", up: folder_on_file, then: folder_on_file_then },
     Setup { name: "namespace-gone", up: namespace_gone, then: namespace_gone_then },
     Setup { name: "namespace-owner-removed", up: owner_removed, then: owner_removed_then },
     Setup { name: "backend-stopped", up: backend_stopped, then: backend_stopped_then },
@@ -43,6 +46,8 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "container-name-on-host", up: container_name_on_host, then: container_name_on_host_then },
     Setup { name: "host-rewritten", up: host_rewritten, then: host_rewritten_then },
     Setup { name: "misspelt-option", up: misspelt_option, then: misspelt_option_then },
+    Setup { name: "host-set-by-caddy", up: host_by_caddy, then: host_by_caddy_then },
+    Setup { name: "misspelt-other-option", up: misspelt_other, then: misspelt_other_then },
     Setup { name: "no-flows", up: one_bridge, then: no_flows_then },
     Setup { name: "no-mitmproxy", up: no_mitmproxy, then: no_mitmproxy_then },
     Setup { name: "no-caddy", up: no_caddy, then: no_caddy_then },
@@ -391,6 +396,21 @@ fn health_tool_missing(lab: &Lab) {
     with_health_check(lab, "curl");
 }
 
+/// As it stands in many compose files: the shell's own exit code is lost.
+fn health_tool_behind_or(lab: &Lab) {
+    around(lab);
+    let script = lab.folder().join("health-or.sh");
+    std::fs::write(&script, "#!/bin/sh\ncurl -f http://localhost:8081/ || exit 1\n").unwrap();
+    sh(&format!("chmod +x {}", script.display()));
+    let check = "--health-interval 1s --health-retries 1 --health-cmd";
+    // Run by a shell, as CMD-SHELL is, so that it is the shell that says what it did not find.
+    let options = format!("--network app-net -v {}:/health-or.sh {check} /health-or.sh", script.display());
+    lab.mitmweb("mitmproxy", &options, "http://backend:3000");
+    wait_until("the health check", || {
+        docker(&["inspect", "-f", "{{.State.Health.Status}}", "mitmproxy"]).trim() == "unhealthy"
+    });
+}
+
 fn health_tool_missing_then(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = lab.doctor(&[]);
@@ -482,6 +502,41 @@ fn restarts_then(lab: &Lab) {
     assert!(roots[0].starts_with("fail container-health: mitmproxy starts and ends again and again ("), "{roots:?}");
     assert_eq!(roots.len(), 1, "{roots:?}");
     assert!(diagnosis.text.contains("unrecognized arguments: --flow-detail 0"), "{}", diagnosis.text);
+}
+
+/// A command that does its work and ends, started again by its policy: no `docker start` would help.
+fn ends_well(lab: &Lab) {
+    around(lab);
+    lab.run("mitmproxy", &format!("--network app-net --restart always {MITMPROXY} mitmweb --version"));
+    wait_until("a few restarts", || {
+        docker(&["inspect", "-f", "{{.RestartCount}}", "mitmproxy"]).trim().parse::<u32>().is_ok_and(|count| count > 2)
+    });
+}
+
+fn ends_well_then(lab: &Lab) {
+    let restarting = || docker(&["inspect", "-f", "{{.State.Status}}", "mitmproxy"]).trim() == "restarting";
+    wait_until("the pause between two starts", restarting);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    let roots = diagnosis.root_causes();
+    assert!(roots[0].starts_with("fail container-health: mitmproxy starts and ends again and again ("), "{roots:?}");
+    assert!(!diagnosis.text.contains("docker start"), "{}", diagnosis.text);
+}
+
+/// What is to be mounted is not there, so the engine makes a folder of that name.
+fn folder_on_file(lab: &Lab) {
+    one_bridge(lab);
+    docker(&["rm", "-f", "caddy"]);
+    let mount = format!("-v {}:/etc/caddy/Caddyfile:ro", lab.folder().join("not-there").join("Caddyfile").display());
+    let output = lab.try_run("caddy", &format!("--network app-net {mount} {CADDY}"));
+    assert!(!output.status.success());
+}
+
+fn folder_on_file_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&["container-health: caddy could not be started"]);
+    assert!(diagnosis.text.contains("mount a file on a file"), "{}", diagnosis.text);
 }
 
 /// A restart gives the backend a new namespace; mitmproxy stays in the old one.
@@ -769,6 +824,41 @@ fn host_rewritten_then(lab: &Lab) {
     diagnosis.heal(lab, 0);
     assert!(lab.travels(HOST).contains(&format!("backend saw Host {HOST}")));
     assert_eq!(lab.doctor(&[]).status("keep-host-header"), "pass");
+}
+
+/// mitmproxy keeps what Caddy's route sets.
+fn host_by_caddy(lab: &Lab) {
+    lab.network("app-net");
+    lab.backend("backend", "--network app-net");
+    lab.mitmweb("mitmproxy", "--network app-net", "http://backend:3000");
+    let caddyfile =
+        "http://api.example.com {\n\treverse_proxy mitmproxy:8080 {\n\t\theader_up Host other.internal\n\t}\n}\n";
+    lab.caddy("caddy", &format!("--network app-net {}", publish()), caddyfile);
+}
+
+fn host_by_caddy_then(lab: &Lab) {
+    assert!(lab.travels(HOST).contains("backend saw Host other.internal"));
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis
+        .blames(&[])
+        .warns("keep-host-header: the backend of mitmproxy sees Host other.internal, not api.example.com");
+}
+
+fn misspelt_other(lab: &Lab) {
+    around(lab);
+    let command = "mitmweb --mode reverse:http://backend:3000 --set keep_host_header=true --set stream_large_body=1m";
+    lab.run("mitmproxy", &format!("--network app-net {MITMPROXY} {command}"));
+    lab.wait_for_port("mitmproxy", 8081);
+}
+
+fn misspelt_other_then(lab: &Lab) {
+    lab.travels(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&[]).warns(
+        "keep-host-header: --set stream_large_body on mitmproxy's command line is no option; mitmproxy accepts it without a word",
+    );
 }
 
 fn misspelt_option(lab: &Lab) {

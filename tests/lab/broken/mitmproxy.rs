@@ -3,15 +3,17 @@
 use super::{COMMAND, Chain, WEB_ON_LOOPBACK, broken, fixed_both_ways, named};
 use crate::{
     Setup,
-    lab::{ENTRY, HOST, Lab, MITMPROXY_12, request, sh, wait_until},
+    lab::{BACKEND, ENTRY, HOST, Lab, MITMPROXY, MITMPROXY_12, request, sh, wait_until},
 };
 
 pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "web-on-loopback", up: web_on_loopback, then: web_on_loopback_then },
+    Setup { name: "web-on-loopback-for-all", up: web_for_all, then: web_for_all_then },
     Setup { name: "web-by-name", up: web_by_name, then: web_by_name_then },
     Setup { name: "password-wanted", up: password_wanted, then: password_wanted_then },
     Setup { name: "password-wrong", up: password_wanted, then: password_wrong_then },
     Setup { name: "regular-mode", up: regular_mode, then: regular_mode_then },
+    Setup { name: "regular-mode-beside-database", up: beside_database, then: beside_database_then },
     Setup { name: "socks-mode", up: socks_mode, then: socks_mode_then },
     Setup { name: "target-is-caddy", up: target_is_caddy, then: target_is_caddy_then },
     Setup { name: "target-on-loopback", up: target_on_loopback, then: target_on_loopback_then },
@@ -58,6 +60,24 @@ fn web_on_loopback_then(lab: &Lab) {
     wait_until("the web interface", || sh("curl -s http://127.0.0.1:18081/ || true").contains("mitmproxy"));
     lab.travels(HOST);
     lab.doctor(&[]).blames(&[]);
+}
+
+/// Published on all addresses: what opens it must not open it to everybody, since this version asks for no password.
+fn web_for_all(lab: &Lab) {
+    Chain { mitmproxy: "-p 18081:8081", ..Chain::default() }.up(lab);
+}
+
+fn web_for_all_then(lab: &Lab) {
+    lab.travels(HOST);
+    let diagnosis = named(lab, &[], &[WEB_ON_LOOPBACK]);
+    diagnosis.heal(lab, 0);
+    wait_until("the web interface", || sh("curl -s http://127.0.0.1:18081/ || true").contains("mitmproxy"));
+    let ports = sh("docker port mitmproxy 8081");
+    assert_eq!(ports.trim(), "127.0.0.1:18081");
+    lab.travels(HOST);
+    let after = lab.doctor(&[]);
+    after.blames(&[]);
+    assert_eq!(after.status("mitmweb-api"), "pass");
 }
 
 /// The web interface by a name, over Caddy: refused against DNS rebinding up to 11.1.0.
@@ -118,6 +138,24 @@ fn regular_mode_then(lab: &Lab) {
 }
 
 /// A mode that takes no plain HTTP requests.
+/// The one container that exposes a port is no backend: which one it is has to be said by a person.
+fn beside_database(lab: &Lab) {
+    lab.network("app-net");
+    let script = format!("-v {}:/backend.py:ro", lab.folder().join("backend.py").display());
+    lab.run("backend", &format!("--network app-net {script} {BACKEND} python3 /backend.py 0.0.0.0 3000"));
+    lab.run("db", &format!("--network app-net --expose 5432 {script} {BACKEND} python3 /backend.py 0.0.0.0 5432"));
+    lab.run("mitmproxy", &format!("--network app-net {MITMPROXY} mitmweb"));
+    lab.wait_for_port("mitmproxy", 8081);
+    lab.caddy("caddy", &format!("--network app-net -p 127.0.0.1:{ENTRY}:80"), &super::dials("mitmproxy:8080"));
+}
+
+fn beside_database_then(lab: &Lab) {
+    let cause =
+        "reverse-mode: mitmproxy is in regular mode, so it sends what caddy passes on to whatever the Host names";
+    let diagnosis = broken(lab, &[cause]);
+    assert!(!diagnosis.text.contains("db:5432"), "{}", diagnosis.text);
+}
+
 fn socks_mode(lab: &Lab) {
     with_command(lab, "mitmweb --mode socks5 --set keep_host_header=true");
 }
@@ -298,6 +336,7 @@ fn intercept_holds(lab: &Lab) {
 
 fn intercept_holds_then(lab: &Lab) {
     let diagnosis = named(lab, &[], &["capture-filters: mitmproxy holds 1 request until somebody lets them go on"]);
+    assert!(diagnosis.text.contains("/flows/resume"), "{}", diagnosis.text);
     fixed_both_ways(lab, intercept_holds, &diagnosis);
 }
 
