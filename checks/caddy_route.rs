@@ -68,7 +68,6 @@ fn run(
         judges.push(judge);
     }
     for judge in &judges {
-        judge.same_ids(&mut verdict);
         judge.vanished_servers(containers, &mut verdict);
         if !asked.hosts.is_empty() {
             for host in &asked.hosts {
@@ -79,6 +78,7 @@ fn run(
         } else if !setup.mitmproxies.is_empty() {
             judge.leads_nowhere(&mut verdict);
         }
+        judge.same_ids(&mut verdict);
     }
     verdict.summary = "every Host that was looked at reaches mitmproxy".to_owned();
     verdict
@@ -232,6 +232,9 @@ impl<'j> Judge<'j> {
             .seen("the one that answers", self.describe(proxy.server, end.top))
             .seen("the one that leads to mitmproxy", self.describe(proxy.server, Some(proxy.top)));
         match end.top {
+            Some(top) if self.is_twin_before(proxy.server, top, proxy.top) => {
+                finding = finding.fix(self.remove_twin(proxy.server, top, proxy.top));
+            }
             Some(top) if top < proxy.top => {
                 let action = Action::MoveRoute {
                     at: self.api(),
@@ -294,7 +297,13 @@ impl<'j> Judge<'j> {
             return;
         }
         let finding = match &end.kind {
-            EndKind::Proxy { handler, .. } => self.direct(host, name, end.top, handler, &end.at),
+            EndKind::Proxy { handler, .. } => {
+                let finding = self.direct(host, name, end.top, handler, &end.at);
+                match end.top.and_then(|top| Some((top, self.twin_behind(name, top)?))) {
+                    Some((top, twin)) => Finding { fixes: vec![self.remove_twin(name, top, twin)], ..finding },
+                    None => finding,
+                }
+            }
             EndKind::Responds(_) => Finding::fail(
                 self.parties(),
                 format!(
@@ -434,10 +443,8 @@ impl<'j> Judge<'j> {
             }
         }
         for (id, places) in seen.into_iter().filter(|(_, places)| places.len() > 1) {
-            let (server, last) = places[places.len() - 1];
-            let (first_server, first) = places[0];
-            let leads = |at: usize| self.leading.binary_search(&at).is_ok();
-            let ours = places.iter().any(|(name, index)| self.proxies_in(name, *index).any(leads));
+            let (server, _) = places[0];
+            let ours = places.iter().any(|(name, index)| self.top_leads(name, *index));
             let summary = format!(
                 "{} routes of {} have the @id {id}: the admin API finds the last of them only",
                 places.len(),
@@ -449,18 +456,83 @@ impl<'j> Judge<'j> {
             for (name, index) in &places {
                 finding = finding.seen(self.name_of(name, Some(*index)), self.describe(name, Some(*index)));
             }
-            // The first answers, so the last is the one that nothing is lost with.
-            let same = server == first_server && self.same_match(server, first, last);
-            verdict.add(if same {
-                let action = Action::RemoveRoute { at: self.api(), routes_path: routes_path(server), index: last };
-                finding.fix(Fix::new(
-                    format!("remove {}, which the first one answers for", self.name_of(server, Some(last))),
-                    action,
-                ))
-            } else {
-                finding.fix(Fix::new("give one of them another @id", Action::Manual))
+            verdict.add(match self.superfluous(server, &places, verdict) {
+                Some(fix) => finding.fix(fix),
+                None => finding.fix(Fix::new("give one of them another @id", Action::Manual)),
             });
         }
+    }
+
+    /// What to do about routes with one `@id`, where one of them can go: never the one that leads to mitmproxy.
+    fn superfluous(&self, server: &str, places: &[(&str, usize)], verdict: &Verdict) -> Option<Fix> {
+        let (_, first) = places[0];
+        let is_twin = |(name, index): &&(&str, usize)| *name == server && self.same_match(server, first, *index);
+        let twins: Vec<usize> = places.iter().filter(is_twin).map(|(_, index)| *index).collect();
+        if twins.len() != places.len() {
+            return None;
+        }
+        let (goes, fix) = match twins.iter().copied().find(|own| self.is_twin_before(server, first, *own)) {
+            Some(twin) => (first, self.remove_twin(server, first, twin)),
+            // The first answers, so the last is the one that nothing is lost with.
+            None => {
+                let last = twins[twins.len() - 1];
+                let routes = &self.server(server)?.routes;
+                let ends = |handler: &Handler| matches!(handler.handler.as_str(), "reverse_proxy" | "static_response");
+                let is_lost = self.top_leads(server, last) && routes[last] != routes[first]
+                    || !routes[first].terminal && !routes[first].handle.iter().any(ends);
+                if is_lost {
+                    return None;
+                }
+                let title = format!("remove {}, which the first one answers for", self.name_of(server, Some(last)));
+                (last, Fix::new(title, self.remove(server, last)))
+            }
+        };
+        // Where others are moved first, the number of this one is another afterwards.
+        let shifts = |action: &Action| match action {
+            Action::MoveRoute { routes_path: path, .. } | Action::AddRoute { routes_path: path, .. } => {
+                *path == routes_path(server)
+            }
+            _ => false,
+        };
+        if verdict.findings.iter().flat_map(|finding| &finding.fixes).any(|fix| shifts(&fix.action)) {
+            let title = format!("put the routes in order, and then remove {}", self.name_of(server, Some(goes)));
+            return Some(Fix::new(title, Action::Manual));
+        }
+        Some(fix)
+    }
+
+    /// Whether the first of two routes answers in the other's place, which leads to mitmproxy: both have one `@id` and the
+    /// same matchers.
+    fn is_twin_before(&self, server: &str, first: usize, own: usize) -> bool {
+        let id = |index: usize| self.server(server).and_then(|server| server.routes.get(index)?.id.as_ref());
+        first < own
+            && id(first).is_some()
+            && id(first) == id(own)
+            && self.same_match(server, first, own)
+            && self.top_leads(server, own)
+            && !self.top_leads(server, first)
+    }
+
+    fn twin_behind(&self, server: &str, first: usize) -> Option<usize> {
+        let count = self.server(server)?.routes.len();
+        (first + 1..count).find(|own| self.is_twin_before(server, first, *own))
+    }
+
+    fn remove_twin(&self, server: &str, first: usize, own: usize) -> Fix {
+        let (gone, stays) = (self.name_of(server, Some(first)), self.name_of(server, Some(own)));
+        let title = format!("remove {gone}, so that {stays} of the same @id, which leads to mitmproxy, answers");
+        Fix::new(title, self.remove(server, first))
+    }
+
+    fn remove(&self, server: &str, index: usize) -> Action {
+        Action::RemoveRoute { at: self.api(), routes_path: routes_path(server), index }
+    }
+
+    /// Whether a route of a server's own leads to a mitmproxy.
+    fn top_leads(&self, server: &str, top: usize) -> bool {
+        self.by_top
+            .get(&(server, top))
+            .is_some_and(|proxies| proxies.iter().any(|at| self.leading.binary_search(at).is_ok()))
     }
 
     fn same_match(&self, server: &str, a: usize, b: usize) -> bool {
@@ -792,6 +864,42 @@ mod tests {
         assert!(finding.summary.contains("2 routes of caddy have the @id api"), "{}", finding.summary);
         assert!(matches!(finding.fixes[0].action, Action::RemoveRoute { index: 1, .. }));
         assert_eq!(finding.evidence[1].value, "api.example.com: direct (backend:3000)");
+    }
+
+    /// The routes that the first fixes take out, each once.
+    fn removed(verdict: &Verdict) -> Vec<usize> {
+        let fixes = verdict.findings.iter().map(|finding| &finding.fixes[0].action);
+        let mut indices: Vec<usize> = fixes
+            .map(|action| match action {
+                Action::RemoveRoute { index, .. } => *index,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        indices.dedup();
+        indices
+    }
+
+    #[test]
+    fn of_two_routes_with_one_id_the_one_to_mitmproxy_stays() {
+        let routes = format!("[{},{}]", proxy("api", "backend:3000"), proxy("api", "mitmproxy:8080"));
+        for hosts in [&[][..], &["api.example.com"]] {
+            let verdict = judged(&routes, hosts);
+            assert_eq!(verdict.findings.len(), 2, "{:?}", verdict.findings);
+            assert_eq!(removed(&verdict), [0], "one route goes, and nothing else is done to any");
+        }
+        // Two that are the same are one too many; of two that lead there by other ways none is.
+        let same = format!("[{0},{0}]", proxy("api", "mitmproxy:8080"));
+        assert_eq!(removed(&judged(&same, &[])), [1]);
+        let other = format!("[{},{}]", proxy("api", "mitmproxy:8080"), proxy("api", "172.20.0.2:8080"));
+        assert_eq!(only(&judged(&other, &[])).fixes[0].action, Action::Manual);
+    }
+
+    #[test]
+    fn routes_with_one_id_wait_for_those_that_are_moved() {
+        let routes = format!("[{FILES},{},{}]", proxy("api", "backend:3000"), proxy("api", "mitmproxy:8080"));
+        let verdict = judged(&routes, &[]);
+        let actions: Vec<&Action> = verdict.findings.iter().map(|finding| &finding.fixes[0].action).collect();
+        assert!(matches!(actions[..], [Action::MoveRoute { from: 2, to: 0, .. }, Action::Manual]), "{actions:?}");
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "route-spreads", up: route_spreads, then: route_spreads_then },
     Setup { name: "route-prefers-backend", up: route_prefers_backend, then: route_prefers_backend_then },
     Setup { name: "route-same-id", up: route_same_id, then: route_same_id_then },
+    Setup { name: "route-same-id-direct-first", up: route_same_id_direct, then: route_same_id_direct_then },
     Setup { name: "route-missing", up: |lab| Chain::default().up(lab), then: route_missing_then },
     Setup { name: "route-answers-itself", up: route_answers_itself, then: route_answers_itself_then },
     Setup { name: "route-to-nothing", up: route_to_nothing, then: route_to_nothing_then },
@@ -324,6 +325,24 @@ fn route_same_id_then(lab: &Lab) {
     let cause = "caddy-route: 2 routes of caddy have the @id api: the admin API finds the last of them only";
     let diagnosis = named(lab, &[], &[cause]);
     fixed_both_ways(lab, route_same_id, &diagnosis);
+}
+
+/// What a client leaves that adds a pair of routes: the one that answers goes, and the one to mitmproxy stays.
+fn route_same_id_direct(lab: &Lab) {
+    routes(lab, &format!("{},{}", route("api", "backend:3000"), route("api", "mitmproxy:8080")));
+}
+
+fn route_same_id_direct_then(lab: &Lab) {
+    lab.travels(HOST);
+    let causes = [
+        "caddy-route: route 0 (@id api) of caddy proxies to backend:3000 for api.example.com, so route 1 (@id api) behind \
+         it, which leads to mitmproxy, is never reached",
+        "caddy-route: 2 routes of caddy have the @id api: the admin API finds the last of them only",
+    ];
+    let diagnosis = named(lab, &[], &causes);
+    diagnosis.folds(&["flows-nonzero"]);
+    fixed_both_ways(lab, route_same_id_direct, &diagnosis);
+    assert_eq!(lab.doctor(&[]).status("flows-nonzero"), "pass");
 }
 
 /// A 200 with an empty body is a missed route, not a success.
