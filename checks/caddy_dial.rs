@@ -128,7 +128,7 @@ impl Judge<'_> {
                 let Err(problem) = Dial::check(&upstream.dial) else { continue };
                 let dial = &upstream.dial;
                 // Another site's dial is nobody's business here.
-                if !self.could_be_meant(dial) && (leads || !dial.is_empty()) {
+                if !self.could_be_meant(dial, leads) && (leads || !dial.is_empty()) {
                     continue;
                 }
                 let words = match &problem {
@@ -407,19 +407,25 @@ impl Judge<'_> {
         })
     }
 
-    fn could_be_meant(&self, dial: &str) -> bool {
-        self.setup.mitmproxies.iter().any(|part| dial.contains(&part.name)) || dial.contains("mitmproxy") || {
-            let ports = self.mitmproxies.into_iter().flat_map(|all| &all.0).flat_map(|seen| seen.modes().0);
-            let published = self
-                .containers
-                .into_iter()
-                .flat_map(|all| &all.0)
-                .filter(|own| self.setup.part(&own.name).is_some_and(|part| part.role == Role::Mitmproxy));
-            ports
-                .map(|mode| mode.listen_port)
-                .chain(published.flat_map(|own| own.ports.iter().filter_map(|port| port.host_port)))
-                .any(|port| dial.contains(&port.to_string()))
+    /// Whether a dial that is no address could be meant to lead to mitmproxy: it has its name, or nearly so; or its port, while
+    /// no other dial leads there and its host is nobody else's name.
+    fn could_be_meant(&self, dial: &str, leads: bool) -> bool {
+        let Dial { host, port } = Dial::meant(dial);
+        let (mut names, mut ports) = (vec!["mitmproxy"], Vec::new());
+        for part in &self.setup.mitmproxies {
+            let own = self.containers.and_then(|all| all.named(&part.name));
+            names.push(&part.name);
+            names.extend(own.into_iter().flat_map(|own| &own.networks).flat_map(|on| &on.names).map(String::as_str));
+            let seen = self.mitmproxies.and_then(|all| all.named(&part.name));
+            ports.extend(seen.into_iter().flat_map(|seen| seen.modes().0).map(|mode| mode.listen_port));
+            ports.extend(own.into_iter().flat_map(|own| own.ports.iter().filter_map(|port| port.host_port)));
         }
+        let is_its_name = names.iter().any(|name| name.eq_ignore_ascii_case(&host));
+        let of_others = self.containers.is_some_and(|all| all.0.iter().any(|other| other.answers_to(&host)));
+        is_its_name
+            || !of_others
+                && (text::nearest(&host, names.iter().copied()).is_some()
+                    || !leads && port.is_some_and(|port| ports.contains(&port)))
     }
 
     /// An address of mitmproxy that is right in Caddy's place.
@@ -623,6 +629,17 @@ mod tests {
     fn dials_of_other_sites_are_nobodys_business() {
         let both = r#""upstreams":[{"dial":"mitmproxy:8080"}]},{"handler":"reverse_proxy","upstreams":[{"dial":"http://shop:1"},{"dial":"oldsite"}]"#;
         assert_eq!(judged(both, None).worst(), None);
+        // Its port has the digits of mitmproxy's, or even is the same as one that a site of its own has.
+        for (other, is_blamed) in [
+            ("http://shop:28080", false),
+            ("http://backend:8080", false),
+            ("http://nobody-knows:8080", true),
+            ("http://mitmproxi:1234", true),
+        ] {
+            assert_eq!(judged(&dial(other), None).worst().is_some(), is_blamed, "{other}");
+            let beside = both.replace("http://shop:1", other);
+            assert_eq!(judged(&beside, None).worst().is_some(), other.contains("mitmproxi"), "{other}");
+        }
     }
 
     #[test]
