@@ -41,6 +41,7 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "turned-to-tls", up: turned_to_tls, then: turned_to_tls_then },
     Setup { name: "two-caddys-on-one-port", up: two_caddys, then: two_caddys_then },
     Setup { name: "admin-on-loopback", up: admin_on_loopback, then: admin_on_loopback_then },
+    Setup { name: "admin-published-to-all", up: admin_published_to_all, then: admin_published_to_all_then },
     Setup { name: "admin-refuses-host", up: admin_refuses_host, then: admin_refuses_host_then },
     Setup { name: "admin-refuses-published", up: admin_refuses_published, then: admin_refuses_published_then },
     Setup { name: "admin-off", up: admin_off, then: admin_off_then },
@@ -522,6 +523,25 @@ fn admin_on_loopback_then(lab: &Lab) {
     let usable = || assert!(sh("curl -fsS http://127.0.0.1:12019/config/").contains("mitmproxy:8080"));
     fixed_both_ways(lab, admin_on_loopback, &diagnosis);
     usable();
+}
+
+/// To open it as it is published would open it to everybody: first it is published to this machine alone.
+fn admin_published_to_all(lab: &Lab) {
+    Chain { caddy: "-p 12019:2019", ..Chain::default() }.up(lab);
+}
+
+fn admin_published_to_all_then(lab: &Lab) {
+    let cause = "caddy-admin: caddy's admin API is published at 127.0.0.1:12019, and listens on localhost:2019 only inside \
+                 the container";
+    let diagnosis = named(lab, &[], &[cause]);
+    let fixes = diagnosis.fixes().as_array().unwrap();
+    assert!(fixes.iter().all(|fix| fix["apply"] != "safe"), "{}", diagnosis.text);
+    diagnosis.heal(lab, 0);
+    assert!(docker(&["port", "caddy", "2019"]).starts_with("127.0.0.1:12019"));
+    lab.wait_for_port("caddy", 80);
+    lab.doctor(&[]).blames(&[cause]);
+    lab.fix(&["--yes"]);
+    assert!(sh("curl -fsS http://127.0.0.1:12019/config/").contains("mitmproxy:8080"));
 }
 
 fn admin_refuses_host(lab: &Lab) {
