@@ -38,6 +38,8 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "no-port-published", up: no_port_published, then: no_port_published_then },
     Setup { name: "listener-on-loopback", up: listener_on_loopback, then: listener_on_loopback_then },
     Setup { name: "https-not-published", up: https_not_published, then: https_not_published_then },
+    Setup { name: "https-published-as-another", up: https_published_as_another, then: https_published_as_another_then },
+    Setup { name: "admin-on-another-port", up: admin_on_another_port, then: admin_on_another_port_then },
     Setup { name: "turned-to-tls", up: turned_to_tls, then: turned_to_tls_then },
     Setup { name: "two-caddys-on-one-port", up: two_caddys, then: two_caddys_then },
     Setup { name: "admin-on-loopback", up: admin_on_loopback, then: admin_on_loopback_then },
@@ -456,6 +458,37 @@ fn https_not_published_then(lab: &Lab) {
         "caddy-listener: caddy redirects every request at 127.0.0.1:18080 to https on port 443, which is not published";
     let diagnosis = broken(lab, &[cause]);
     fixed_both_ways(lab, https_not_published, &diagnosis);
+}
+
+/// The redirect names Caddy's own port, which has another number on this machine.
+fn https_published_as_another(lab: &Lab) {
+    let caddyfile = "api.example.com {\n\ttls internal\n\treverse_proxy mitmproxy:8080\n}\n";
+    Chain { caddyfile, caddy: "-p 127.0.0.1:18443:443", ..Chain::default() }.up(lab);
+}
+
+fn https_published_as_another_then(lab: &Lab) {
+    let answer = request(ENTRY, HOST).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 308") && answer.contains("https://api.example.com/\r\n"), "{answer}");
+    let warning = "caddy-listener: caddy redirects every request at 127.0.0.1:18080 to https on port 443, which nobody has \
+                   on this machine: its own is published as 18443";
+    named(lab, &[], &[]).warns(warning);
+}
+
+/// The port of the admin API is no port where a server should listen.
+fn admin_on_another_port(lab: &Lab) {
+    lab.network("app-net");
+    lab.backend("backend", "--network app-net");
+    lab.mitmweb("mitmproxy", "--network app-net", "http://backend:3000");
+    let caddyfile = lab.caddyfile(&format!("{{\n\tadmin 0.0.0.0:2020\n}}\n{}", dials("mitmproxy:8080")));
+    let mount = format!("-v {}:/etc/caddy/Caddyfile:ro", caddyfile.display());
+    let environment = "-e CADDY_ADMIN=0.0.0.0:2020 -p 127.0.0.1:12020:2020";
+    lab.run("caddy", &format!("--network app-net {environment} {mount} {}", crate::lab::CADDY));
+    lab.wait_for_port("caddy", 80);
+}
+
+fn admin_on_another_port_then(lab: &Lab) {
+    let warning = "caddy-listener: caddy publishes no port that it listens on, so only other containers reach it";
+    named(lab, &[], &[]).warns(warning);
 }
 
 /// A server on another port than 80 that gets a route with a real-looking host.
