@@ -1,11 +1,11 @@
 use crate::model::{
-    Action, Edit, Evidence, Finding, Fix, Gap, Missing, Part, Path, Paths, Place, Role, Setup, Severity, Verdict,
+    Action, Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Part, Path, Paths, Place, Role, Setup, Severity, Verdict,
     caddy::{Caddies, CaddyConfig, CaddySeen, Server},
     docker::{Container, Containers},
     facts::Attempt,
     fix::ApiAt,
     host::Host,
-    path::listen_port,
+    path::{HopKind, listen_port},
     text,
 };
 
@@ -56,7 +56,7 @@ fn run(
             }
             let hosts: Vec<&str> = own.iter().map(|path| path.host.as_str()).collect();
             let (containers, host) = (containers.ok(), host.ok());
-            let entry = Entry { part, seen, config, name, server, hosts: &hosts, containers, host };
+            let entry = Entry { part, seen, config, name, server, hosts: &hosts, paths, containers, host };
             match &part.place {
                 Place::Container(owner) => match containers.and_then(|all| all.named(owner)) {
                     Some(owner) => entry.of_container(owner, &mut verdict),
@@ -85,6 +85,7 @@ struct Entry<'e> {
     name: &'e str,
     server: &'e Server,
     hosts: &'e [&'e str],
+    paths: &'e Paths,
     containers: Option<&'e Containers>,
     host: Option<&'e Host>,
 }
@@ -152,16 +153,19 @@ impl Entry<'_> {
         }
     }
 
-    /// Whether a container that is published shares a network with Caddy: something may stand before it.
+    /// Whether a container that is published shares a network with Caddy: something may stand before it. A mitmproxy does
+    /// where it sends on to Caddy.
     fn somebody_fronts(&self, owner: &Container) -> bool {
-        self.containers.is_some_and(|all| {
-            all.0.iter().any(|other| {
-                other.name != owner.name
-                    && other.ports.iter().any(|port| port.host_port.is_some())
-                    && other.networks.iter().any(|attached| owner.on(&attached.network).is_some())
-                    && !matches!(other.program, Some(crate::model::docker::Program::Mitmproxy(_)))
+        let is_target = |hop: &Hop| hop.kind == HopKind::Target && hop.to.as_ref() == Some(&self.part.name);
+        self.paths.hops.iter().any(is_target)
+            || self.containers.is_some_and(|all| {
+                all.0.iter().any(|other| {
+                    other.name != owner.name
+                        && other.ports.iter().any(|port| port.host_port.is_some())
+                        && other.networks.iter().any(|attached| owner.on(&attached.network).is_some())
+                        && !matches!(other.program, Some(crate::model::docker::Program::Mitmproxy(_)))
+                })
             })
-        })
     }
 
     fn published_elsewhere(&self, host_port: u16, inside: u16) -> Finding {
@@ -454,6 +458,20 @@ mod tests {
         let verdict = (CHECK.run)(&Context::new(facts));
         assert_eq!(only(&verdict), "port 18080 of this machine leads to port 8090 of caddy, where no server listens");
         assert_eq!(verdict.findings[0].severity, Severity::Warn);
+    }
+
+    #[test]
+    fn a_caddy_behind_mitmproxy_need_not_be_published() {
+        let mut facts = example::healthy();
+        facts.containers.as_mut().unwrap().0[0].ports.clear();
+        let config = facts.caddies.as_ref().unwrap().0[0].config.as_ref().unwrap();
+        let config = serde_json::to_string(config).unwrap().replace("mitmproxy:8080", "backend:3000");
+        facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(&config).unwrap());
+        assert_eq!((CHECK.run)(&Context::new(facts.clone())).worst(), Some(Severity::Warn));
+        let seen = &mut facts.mitmproxies.as_mut().unwrap().0[0];
+        seen.options.as_mut().unwrap().mode = vec!["reverse:http://caddy:80".into()];
+        seen.servers = None;
+        assert_eq!((CHECK.run)(&Context::new(facts)).worst(), None);
     }
 
     #[test]

@@ -23,6 +23,8 @@ check! {
     /// admin API leave behind: two routes with one `@id`, a direct route before the one through mitmproxy, a route behind one
     /// that answers everything, servers that are gone.
     ///
+    /// Where mitmproxy stands before Caddy and sends on to it, no route has to lead there, and there is nothing to look at.
+    ///
     /// A matcher that cannot be decided from the Host and the path (a header, an expression) is said to be undecided, and
     /// not guessed.
     ///
