@@ -57,14 +57,14 @@ fn run(setup: &Setup, caddies: &Caddies, containers: Result<&Containers, &Missin
             Ok(config) => {
                 verdict.evidence.push(Evidence::new(&part.name, format!("answers at {} ({})", seen.admin, seen.way)));
                 let finding = match &seen.published {
-                    Some(published) => judge_published(part, seen, config, published, containers.ok()),
-                    None => open_on_host(part, config),
+                    Some(published) => judge_published(&mut verdict, part, seen, config, published, containers.ok()),
+                    None => open_on_host(part, listen(seen, containers.ok())),
                 };
                 verdict.findings.extend(finding);
             }
             Err(missing) => {
                 let may_heal = part.may_answer_later(containers.ok(), missing);
-                match refusal(part, seen, missing) {
+                match refusal(part, seen, missing, containers.ok()) {
                     // Beside one that can be read it may be somebody else's.
                     Some(finding) if !caddies.0.iter().any(|other| other.config.is_ok()) => {
                         verdict.findings.push(finding.may_heal(may_heal));
@@ -116,7 +116,11 @@ fn before_up(
             format!("{name}'s admin API is published at {address}, and listens on {listen} only inside the container"),
         )
         .explaining(Explains::Nothing);
-        verdict.findings.push(open_up(finding, part, seen, config, port, containers));
+        verdict.findings.push(if everywhere {
+            finding.fix(on_loopback(part, &host_port.to_string(), port, containers))
+        } else {
+            open_up(finding, part, seen, config, port, containers)
+        });
     } else if everywhere && is_everywhere(host) {
         verdict.findings.push(exposed(
             name,
@@ -129,6 +133,7 @@ fn before_up(
 
 /// What a user of the published port sees.
 fn judge_published(
+    verdict: &mut Verdict,
     part: &Part,
     seen: &CaddySeen,
     config: &CaddyConfig,
@@ -136,7 +141,7 @@ fn judge_published(
     containers: Option<&Containers>,
 ) -> Option<Finding> {
     let name = &part.name;
-    let address = &published.address;
+    let (address, port, listen) = (&published.address, seen.admin_port(), listen(seen, containers));
     match &published.answer {
         Ok((403, said)) => Some(
             Finding::fail(
@@ -145,42 +150,82 @@ fn judge_published(
             )
             .explaining(Explains::Nothing)
             .seen(format!("GET http://{address}/"), format!("HTTP 403: {said}"))
-            .seen("listens on", listen(config))
-            .fix(origins(config, address)),
+            .seen("listens on", listen)
+            .fix(origins(config, listen, address)),
         ),
         Ok(_) if is_everywhere(&published.host_ip) => Some(exposed(
             name,
             format!("{name}'s admin API is open on all interfaces of this machine, and asks for no password"),
             ("published at", format!("{}:{}", any(&published.host_ip), port_of(address))),
-            format!("publish it as 127.0.0.1:{}:{}", port_of(address), listen_port(&seen.admin).unwrap_or(2019)),
+            format!("publish it as 127.0.0.1:{}:{port}", port_of(address)),
         )),
         Ok(_) => None,
+        // What listens on every address is kept from its user by something else.
+        Err(missing) if matches!(missing.kind(), Some(Kind::Refused | Kind::Garbage)) && is_open(listen) => {
+            let reason = format!(
+                "{name}'s admin API is published at {address} and listens on {listen}, and there came no answer: {}",
+                said(missing)
+            );
+            verdict.gaps.push(Gap::about([name], reason).may_heal(part.may_answer_later(containers, missing)));
+            None
+        }
         Err(missing) if matches!(missing.kind(), Some(Kind::Refused | Kind::Garbage)) => {
-            let port = listen_port(&seen.admin).unwrap_or(2019);
-            let mut finding = Finding::fail(
+            let finding = Finding::fail(
                 [name],
                 format!(
-                    "{name}'s admin API is published at {address}, and listens on {} only inside the container",
-                    listen(config)
+                    "{name}'s admin API is published at {address}, and listens on {listen} only inside the container"
                 ),
             )
             .explaining(Explains::Nothing)
             .seen(format!("GET http://{address}/"), said(missing))
             .seen("inside the container", format!("it answers at {}", seen.admin));
-            if is_everywhere(&published.host_ip) {
-                finding = finding.seen(
-                    "beware",
-                    format!(
-                        "published as {}:{}: publish it on 127.0.0.1 before, since it asks for no password",
-                        any(&published.host_ip),
-                        port_of(address)
-                    ),
-                );
-            }
-            Some(open_up(finding, part, seen, config, port, containers))
+            Some(if is_everywhere(&published.host_ip) {
+                let bound = format!("{}:{}", any(&published.host_ip), port_of(address));
+                finding
+                    .seen("beware", format!("published at {bound}: once it is open, everybody may change everything"))
+                    .fix(on_loopback(part, port_of(address), port, containers))
+            } else {
+                open_up(finding, part, seen, config, port, containers)
+            })
         }
         // A timeout says nothing about where it listens.
         Err(_) => None,
+    }
+}
+
+/// What has to come before an API without a password is opened inside the container. Nothing else is offered meanwhile:
+/// whoever did both in the wrong order would open it to everybody.
+fn on_loopback(part: &Part, host_port: &str, port: u16, containers: Option<&Containers>) -> Fix {
+    let publish = format!("127.0.0.1:{host_port}:{port}");
+    let title = format!("publish it as {publish} first; then look again, to let it listen on every address inside");
+    let owner = match &part.place {
+        Place::Container(owner) => containers.and_then(|all| all.named(owner)),
+        Place::Host => None,
+    };
+    match (owner, host_port.parse()) {
+        (Some(owner), Ok(own)) => {
+            let mut lines = vec!["ports: !override".to_owned()];
+            for port in &owner.ports {
+                let Some(host_port) = port.host_port else { continue };
+                let ip = match port.host_ip.as_str() {
+                    _ if host_port == own && port.protocol == "tcp" => "127.0.0.1:".to_owned(),
+                    "" => String::new(),
+                    ip if ip.contains(':') => format!("[{ip}]:"),
+                    ip => format!("{ip}:"),
+                };
+                let line = format!("  - \"{ip}{host_port}:{}/{}\"", port.container_port, port.protocol);
+                if !lines.contains(&line) {
+                    lines.push(line);
+                }
+            }
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            fix::recreate(owner, title, Change::OnLoopback { port: own }, &lines)
+        }
+        _ => Fix::new(title, Action::Manual).edit(Edit {
+            file: "compose.yml".to_owned(),
+            language: "yaml",
+            text: format!("ports: [\"{publish}\"]\n"),
+        }),
     }
 }
 
@@ -209,7 +254,7 @@ fn open_up(
         .edit(lasting),
     );
     let container = containers.and_then(|all| all.named(&part.name));
-    match container.filter(|_| config.admin.is_none() && knows_variable(seen)) {
+    match container.filter(|_| config.admin.is_none() && seen.obeys_variable()) {
         Some(own) => finding.fix(fix::recreate(
             own,
             format!("make {} anew with CADDY_ADMIN={listen}", part.name),
@@ -220,17 +265,11 @@ fn open_up(
     }
 }
 
-/// From 2.6.3 on it obeys `CADDY_ADMIN`.
-fn knows_variable(seen: &CaddySeen) -> bool {
-    let parts = seen.version.as_deref().unwrap_or_default().split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    parts.collect::<Vec<_>>() >= vec![2, 6, 3]
-}
-
-fn origins(config: &CaddyConfig, address: &str) -> Fix {
+fn origins(config: &CaddyConfig, listen: &str, address: &str) -> Fix {
     let port = port_of(address);
     let mut origins = config.admin.as_ref().and_then(|admin| admin.origins.clone()).unwrap_or_default();
     origins.extend([format!("127.0.0.1:{port}"), format!("localhost:{port}")]);
-    let text = format!("{{\n\tadmin {} {{\n\t\torigins {}\n\t}}\n}}\n", listen(config), origins.join(" "));
+    let text = format!("{{\n\tadmin {} {{\n\t\torigins {}\n\t}}\n}}\n", listen, origins.join(" "));
     Fix::new(format!("let in who asks for 127.0.0.1:{port} or localhost:{port}"), Action::Manual).edit(Edit {
         file: "Caddyfile".to_owned(),
         language: "caddyfile",
@@ -239,15 +278,13 @@ fn origins(config: &CaddyConfig, address: &str) -> Fix {
 }
 
 /// A Caddy in the host's place that listens beyond loopback.
-fn open_on_host(part: &Part, config: &CaddyConfig) -> Option<Finding> {
-    let listen = config.admin.as_ref()?.listen.as_ref()?;
-    let (host, port) = listen.rsplit_once(':')?;
-    (part.place == Place::Host && is_everywhere(host.trim_matches(['[', ']']))).then(|| {
+fn open_on_host(part: &Part, listen: &str) -> Option<Finding> {
+    (part.place == Place::Host && is_open(listen)).then(|| {
         exposed(
             &part.name,
             format!("{}'s admin API is open on all interfaces of this machine, and asks for no password", part.name),
-            ("listens on", listen.clone()),
-            format!("let it listen on localhost:{port}"),
+            ("listens on", listen.to_owned()),
+            format!("let it listen on localhost:{}", listen_port(listen).unwrap_or(2019)),
         )
     })
 }
@@ -257,26 +294,31 @@ fn exposed(name: &str, summary: String, seen: (&str, String), title: String) -> 
 }
 
 /// It cannot be read at all, and that is the setup's own doing.
-fn refusal(part: &Part, seen: &CaddySeen, missing: &Missing) -> Option<Finding> {
+fn refusal(part: &Part, seen: &CaddySeen, missing: &Missing, containers: Option<&Containers>) -> Option<Finding> {
     let name = &part.name;
     match missing.kind()? {
         // It listens at an address that has a name, and takes that name for the only Host.
-        Kind::Refused | Kind::Unsupported if let Some((address, told)) = refused_as_published(seen) => Some(
-            Finding::fail(
+        Kind::Refused | Kind::Unsupported if let Some((published, told)) = refused_as_published(seen) => {
+            let (address, port) = (&published.address, seen.admin_port());
+            let finding = Finding::fail(
                 [name],
                 format!("{name}'s admin API is published at {address}, and refuses whoever asks for it there"),
             )
             .explaining(Explains::AllButHops)
             .seen(format!("GET http://{address}/"), format!("HTTP 403: {told}"))
-            .seen("inside the container", said(missing))
-            .fix(Fix::new("let it listen on every address, where it takes any Host", Action::Manual).edit(
-                Edit {
-                    file: "Caddyfile".to_owned(),
-                    language: "caddyfile",
-                    text: "{\n\tadmin 0.0.0.0:2019\n}\n".to_owned(),
-                },
-            )),
-        ),
+            .seen("inside the container", said(missing));
+            Some(if is_everywhere(&published.host_ip) {
+                finding.fix(on_loopback(part, port_of(address), port, containers))
+            } else {
+                finding.fix(Fix::new("let it listen on every address, where it takes any Host", Action::Manual).edit(
+                    Edit {
+                        file: "Caddyfile".to_owned(),
+                        language: "caddyfile",
+                        text: format!("{{\n\tadmin 0.0.0.0:{port}\n}}\n"),
+                    },
+                ))
+            })
+        }
         Kind::Status(403) => Some(
             Finding::fail([name], format!("{name}'s admin API lets nobody in who asks for {}", seen.admin))
                 .explaining(Explains::AllButHops)
@@ -304,10 +346,10 @@ fn refusal(part: &Part, seen: &CaddySeen, missing: &Missing) -> Option<Finding> 
 }
 
 /// The published address where somebody answers that this Host is not allowed, and the words of it.
-fn refused_as_published(seen: &CaddySeen) -> Option<(&str, &str)> {
+fn refused_as_published(seen: &CaddySeen) -> Option<(&PublishedSeen, &str)> {
     let published = seen.published.as_ref()?;
     match &published.answer {
-        Ok((403, told)) if told.contains("not allowed") => Some((&published.address, told)),
+        Ok((403, told)) if told.contains("not allowed") => Some((published, told)),
         _ => None,
     }
 }
@@ -319,8 +361,16 @@ fn said(missing: &Missing) -> String {
     }
 }
 
-fn listen(config: &CaddyConfig) -> &str {
-    config.admin.as_ref().and_then(|admin| admin.listen.as_deref()).unwrap_or("localhost:2019")
+/// Where it listens, as far as its config and its environment tell.
+fn listen<'a>(seen: &'a CaddySeen, containers: Option<&'a Containers>) -> &'a str {
+    let own = containers.and_then(|all| all.named(&seen.name)).and_then(|own| own.detail.as_ref());
+    seen.admin_listen(own.and_then(|detail| detail.environment("CADDY_ADMIN")))
+}
+
+/// Whether that is every address.
+fn is_open(listen: &str) -> bool {
+    let address = listen.strip_prefix("tcp/").unwrap_or(listen);
+    address.rsplit_once(':').is_some_and(|(host, _)| is_everywhere(host.trim_matches(['[', ']'])))
 }
 
 fn is_everywhere(host_ip: &str) -> bool {
@@ -338,7 +388,14 @@ fn port_of(address: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Context, Outlook, Severity, caddy::Admin, example, facts::Known, setup::PartKind};
+    use crate::model::{
+        Apply, Context, Facts, Outlook, Severity,
+        caddy::Admin,
+        docker::{Compose, Port},
+        example,
+        facts::Known,
+        setup::PartKind,
+    };
 
     fn judged(change: impl FnOnce(&mut CaddySeen)) -> Verdict {
         let mut facts = example::healthy();
@@ -403,6 +460,96 @@ mod tests {
         });
         let text = &verdict.findings[0].fixes[0].edits[0].text;
         assert!(text.contains("admin caddy:2019") && text.contains("origins 127.0.0.1:12019"), "{text}");
+    }
+
+    #[test]
+    fn one_that_is_published_to_everybody_is_not_opened_before_that_is_mended() {
+        for host_ip in ["", "0.0.0.0", "::"] {
+            let verdict = judged(|seen| {
+                seen.published = published(host_ip, reset());
+                seen.version = Some("2.9.1".into());
+            });
+            let finding = &verdict.findings[0];
+            assert_eq!(finding.fixes.len(), 1, "{:?}", finding.fixes);
+            assert_ne!(finding.fixes[0].action.apply(), Apply::Safe);
+            assert!(finding.fixes[0].title.contains("127.0.0.1:12019:2019 first"), "{}", finding.fixes[0].title);
+            let commands = finding.fixes[0].action.commands().join("\n");
+            assert!(!commands.contains("/admin/listen") && !commands.contains("CADDY_ADMIN"), "{commands}");
+        }
+    }
+
+    #[test]
+    fn publishing_on_loopback_keeps_the_other_ports() {
+        let mut facts = example::healthy();
+        let own = &mut facts.containers.as_mut().unwrap().0[0];
+        own.ports.push(Port {
+            container_port: 2019,
+            protocol: "tcp".into(),
+            host_port: Some(12019),
+            host_ip: "0.0.0.0".into(),
+        });
+        own.compose = Some(Compose {
+            service: "caddy".into(),
+            files: vec!["/srv/compose.yml".into()],
+            version: "2.27.0".into(),
+            ..Compose::default()
+        });
+        facts.caddies.as_mut().unwrap().0[0].published = published("0.0.0.0", reset());
+        let verdict = (CHECK.run)(&Context::new(facts));
+        assert_eq!(
+            verdict.findings[0].fixes[0].edits[0].text,
+            "services:\n  caddy:\n    ports:\n      - \"127.0.0.1:18080:80/tcp\"\n      - \"127.0.0.1:12019:2019/tcp\"\n"
+        );
+    }
+
+    /// A Caddy of this version with this `CADDY_ADMIN`, on the host's network or published.
+    fn with_variable(version: Option<&str>, variable: &str, change: impl FnOnce(&mut Facts)) -> Verdict {
+        let mut facts = example::healthy();
+        let own = &mut facts.containers.as_mut().unwrap().0[0];
+        own.detail.as_mut().unwrap().environment = vec![("CADDY_ADMIN".into(), variable.into())];
+        facts.caddies.as_mut().unwrap().0[0].version = version.map(Into::into);
+        change(&mut facts);
+        (CHECK.run)(&Context::new(facts))
+    }
+
+    #[test]
+    fn the_variable_opens_it_on_the_hosts_network() {
+        let on_host = |facts: &mut Facts| {
+            let own = &mut facts.containers.as_mut().unwrap().0[0];
+            own.network_mode = "host".into();
+            own.networks.clear();
+            facts.caddies.as_mut().unwrap().0[0].place = Place::Host;
+        };
+        let worst = |version, variable| with_variable(version, variable, on_host).worst();
+        assert_eq!(worst(Some("2.9.1"), "0.0.0.0:2019"), Some(Severity::Warn));
+        assert_eq!(worst(Some("2.9.1"), ":2019"), Some(Severity::Warn));
+        assert_eq!(worst(Some("2.9.1"), "localhost:2019"), None);
+        assert_eq!((worst(Some("2.6.2"), "0.0.0.0:2019"), worst(None, "0.0.0.0:2019")), (None, None));
+        let configured = with_variable(Some("2.9.1"), "0.0.0.0:2019", |facts| {
+            on_host(facts);
+            let listen = Some("localhost:2019".into());
+            let seen = &mut facts.caddies.as_mut().unwrap().0[0];
+            seen.config.as_mut().unwrap().admin = Some(Admin { listen, ..Admin::default() });
+        });
+        assert_eq!(configured.worst(), None, "the config goes before it");
+    }
+
+    #[test]
+    fn what_listens_on_every_address_by_the_variable_is_not_said_to_be_on_loopback() {
+        let asked = |version| {
+            with_variable(version, "0.0.0.0:2020", |facts| {
+                let seen = &mut facts.caddies.as_mut().unwrap().0[0];
+                (seen.admin, seen.published) = ("http://127.0.0.1:2020".into(), published("127.0.0.1", reset()));
+            })
+        };
+        let verdict = asked(Some("2.9.1"));
+        assert_eq!((verdict.worst(), verdict.gaps.len()), (None, 1), "{:?}", verdict.findings);
+        // Its version is not known, and it was found where the variable says.
+        assert_eq!(asked(None).worst(), None);
+        let old = with_variable(Some("2.6.2"), "0.0.0.0:2020", |facts| {
+            facts.caddies.as_mut().unwrap().0[0].published = published("127.0.0.1", reset());
+        });
+        assert!(old.findings[0].summary.ends_with("listens on localhost:2019 only inside the container"));
     }
 
     #[test]

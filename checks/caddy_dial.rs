@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::model::{
     Action, Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Part, Paths, Place, Role, Setup, Verdict,
     caddy::{Caddies, CaddyConfig},
-    docker::{Container, Containers},
+    docker::{Container, Containers, Networks},
     facts::Attempt,
     fix::ApiAt,
     mitmproxy::{Interface, Mitmproxies, MitmproxySeen, Mode},
@@ -38,7 +38,7 @@ check! {
     id: "caddy-dial",
     group: Caddy,
     after: ["setup-found", "container-health", "caddy-admin", "caddy-route"],
-    needs: [Setup, Paths, Caddies, Attempt<Mitmproxies>, Attempt<Containers>, Attempt<Views>],
+    needs: [Setup, Paths, Caddies, Attempt<Mitmproxies>, Attempt<Containers>, Attempt<Networks>, Attempt<Views>],
     run: run,
 }
 
@@ -48,6 +48,7 @@ fn run(
     caddies: &Caddies,
     mitmproxies: Result<&Mitmproxies, &Missing>,
     containers: Result<&Containers, &Missing>,
+    networks: Result<&Networks, &Missing>,
     views: Result<&Views, &Missing>,
 ) -> Verdict {
     let mut verdict = Verdict::default();
@@ -64,6 +65,7 @@ fn run(
             setup,
             mitmproxies: mitmproxies.ok(),
             containers: containers.ok(),
+            networks: networks.ok(),
             views: views.ok(),
         };
         let proxies = route::proxies(config);
@@ -107,6 +109,9 @@ impl<'p> Dialled<'p> {
     }
 }
 
+/// At how many places one fix sets a dial: nobody reads more commands than these.
+const MOST_PLACES: usize = 20;
+
 struct Judge<'j> {
     part: &'j Part,
     config: &'j CaddyConfig,
@@ -115,6 +120,7 @@ struct Judge<'j> {
     setup: &'j Setup,
     mitmproxies: Option<&'j Mitmproxies>,
     containers: Option<&'j Containers>,
+    networks: Option<&'j Networks>,
     views: Option<&'j Views>,
 }
 
@@ -128,7 +134,7 @@ impl Judge<'_> {
                 let Err(problem) = Dial::check(&upstream.dial) else { continue };
                 let dial = &upstream.dial;
                 // Another site's dial is nobody's business here.
-                if !self.could_be_meant(dial) && (leads || !dial.is_empty()) {
+                if !self.could_be_meant(dial, leads) && (leads || !dial.is_empty()) {
                     continue;
                 }
                 let words = match &problem {
@@ -411,19 +417,25 @@ impl Judge<'_> {
         })
     }
 
-    fn could_be_meant(&self, dial: &str) -> bool {
-        self.setup.mitmproxies.iter().any(|part| dial.contains(&part.name)) || dial.contains("mitmproxy") || {
-            let ports = self.mitmproxies.into_iter().flat_map(|all| &all.0).flat_map(|seen| seen.modes().0);
-            let published = self
-                .containers
-                .into_iter()
-                .flat_map(|all| &all.0)
-                .filter(|own| self.setup.part(&own.name).is_some_and(|part| part.role == Role::Mitmproxy));
-            ports
-                .map(|mode| mode.listen_port)
-                .chain(published.flat_map(|own| own.ports.iter().filter_map(|port| port.host_port)))
-                .any(|port| dial.contains(&port.to_string()))
+    /// Whether a dial that is no address could be meant to lead to mitmproxy: it has its name, or nearly so; or its port, while
+    /// no other dial leads there and its host is nobody else's name.
+    fn could_be_meant(&self, dial: &str, leads: bool) -> bool {
+        let Dial { host, port } = Dial::meant(dial);
+        let (mut names, mut ports) = (vec!["mitmproxy"], Vec::new());
+        for part in &self.setup.mitmproxies {
+            let own = self.containers.and_then(|all| all.named(&part.name));
+            names.push(&part.name);
+            names.extend(own.into_iter().flat_map(|own| &own.networks).flat_map(|on| &on.names).map(String::as_str));
+            let seen = self.mitmproxies.and_then(|all| all.named(&part.name));
+            ports.extend(seen.into_iter().flat_map(|seen| seen.modes().0).map(|mode| mode.listen_port));
+            ports.extend(own.into_iter().flat_map(|own| own.ports.iter().filter_map(|port| port.host_port)));
         }
+        let is_its_name = names.iter().any(|name| name.eq_ignore_ascii_case(&host));
+        let of_others = self.containers.is_some_and(|all| all.0.iter().any(|other| other.answers_to(&host)));
+        is_its_name
+            || !of_others
+                && (text::nearest(&host, names.iter().copied()).is_some()
+                    || !leads && port.is_some_and(|port| ports.contains(&port)))
     }
 
     /// An address of mitmproxy that is right in Caddy's place.
@@ -433,31 +445,43 @@ impl Judge<'_> {
 
     /// Sets the dial wherever it stands; with a network for both before, where they have none.
     fn fixed(&self, finding: Finding, hop: &Hop, right: Option<String>, dialled: &Dialled<'_>) -> Finding {
-        let (mut steps, right) = match (right, self.joined()) {
-            (Some(right), _) => (Vec::new(), right),
-            (None, Some((join, right))) => (vec![join], right),
+        let (join, right) = match (right, self.joined()) {
+            (Some(right), _) => (None, right),
+            (None, Some((join, right))) => (Some(join), right),
             (None, None) => {
                 let title = "dial an address of mitmproxy that is known there; none is now";
                 return finding.fix(Fix::new(title, Action::Manual));
             }
         };
-        let both = if steps.is_empty() { "" } else { "put both on one network, and " };
-        let old = Some(hop.dial.to_string());
+        let (places, old) = (dialled.places(hop), hop.dial.to_string());
+        let edit =
+            Edit { file: "Caddyfile".to_owned(), language: "caddyfile", text: format!("reverse_proxy {right}\n") };
+        if places.len() > MOST_PLACES {
+            let title = format!(
+                "dial {right} instead of {old} at all {} places, in what the config is made from, and load it again",
+                places.len()
+            );
+            let finding = match join {
+                Some(join) => finding.fix(Fix::new("put both on one network", join)),
+                None => finding,
+            };
+            return finding.fix(Fix::new(title, Action::Manual).edit(edit));
+        }
+        let both = if join.is_none() { "" } else { "put both on one network, and " };
         let set = |(proxy, index): &(&Proxy<'_>, usize)| Action::SetDial {
             at: self.api(),
             config_path: format!("{}/upstreams/{index}/dial", proxy.at),
             dial: right.clone(),
-            old: old.clone(),
+            old: Some(old.clone()),
         };
-        steps.extend(dialled.places(hop).iter().map(set));
+        let mut steps: Vec<Action> = join.into_iter().chain(places.iter().map(set)).collect();
         let title = format!("{both}dial {right}");
-        let text = format!("reverse_proxy {right}\n");
         let action = match steps.len() {
             0 => Action::Manual,
             1 => steps.swap_remove(0),
             _ => Action::Steps(steps),
         };
-        finding.fix(Fix::new(title, action).edit(Edit { file: "Caddyfile".to_owned(), language: "caddyfile", text }))
+        finding.fix(Fix::new(title, action).edit(edit))
     }
 
     /// What puts Caddy and a mitmproxy on a network of their own, and the dial that is right then.
@@ -468,7 +492,8 @@ impl Judge<'_> {
         let Place::Container(owner) = &part.place else { return None };
         let port = self.mitmproxies?.named(&part.name)?.modes().0.first()?.listen_port;
         (containers.named(caddy).is_some() && containers.named(owner).is_some() && caddy != owner).then(|| {
-            let network = format!("{caddy}-net");
+            let wanted = format!("{caddy}-net");
+            let network = self.networks.map_or_else(|| wanted.clone(), |all| all.free_name(&wanted));
             let both = vec![(caddy.clone(), Vec::new()), (owner.clone(), Vec::new())];
             (Action::NewNetwork { network, containers: both }, text::join_port(owner, port))
         })
@@ -613,6 +638,56 @@ mod tests {
         assert_eq!((verdict.findings.len(), verdict.untold), (50, 10));
     }
 
+    /// The fixes of a wrong dial that stands in this many routes; and what else is changed.
+    fn fixes(places: usize, change: impl FnOnce(&mut Facts)) -> Vec<Fix> {
+        let mut facts = example::healthy();
+        let route = r#"{"handle":[{"handler":"reverse_proxy","upstreams":[{"dial":"mitmproxy:9999"}]}]}"#;
+        let config = format!(
+            r#"{{"apps":{{"http":{{"servers":{{"srv0":{{"listen":[":80"],"routes":[{}]}}}}}}}}}}"#,
+            vec![route; places].join(",")
+        );
+        facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(&config).unwrap());
+        change(&mut facts);
+        (CHECK.run)(&Context::new(facts)).findings.swap_remove(0).fixes
+    }
+
+    #[test]
+    fn a_dial_that_stands_in_thousands_of_routes_is_not_set_by_thousands_of_commands() {
+        assert_eq!(fixes(MOST_PLACES, |_| {})[0].action.commands().len(), MOST_PLACES);
+        let many = fixes(3000, |_| {});
+        assert_eq!(many[0].action, Action::Manual);
+        assert!(many[0].title.contains("at all 3000 places"), "{}", many[0].title);
+    }
+
+    #[test]
+    fn a_new_network_has_a_name_that_is_free() {
+        let only_bridge = |facts: &mut Facts| {
+            for (container, ip) in [(0, "172.17.0.2"), (1, "172.17.0.3")] {
+                let own = &mut facts.containers.as_mut().unwrap().0[container];
+                own.networks = vec![example::attachment(&own.name.clone(), "bridge", ip)];
+            }
+            let seen = &mut facts.caddies.as_mut().unwrap().0[0];
+            let config = serde_json::to_string(seen.config.as_ref().unwrap()).unwrap();
+            seen.config = Ok(serde_json::from_str(&config.replace("mitmproxy:9999", "localhost:8080")).unwrap());
+            let seen = ConnectionSeen {
+                host: "localhost".into(),
+                ip: None,
+                port: 8080,
+                answer: ConnectionAnswer::Refused,
+                speaks: None,
+                took_ms: 1,
+            };
+            facts.views.as_mut().unwrap().0[0].connections = vec![seen];
+        };
+        let create = |fixes: Vec<Fix>| fixes[0].action.commands()[0].clone();
+        assert_eq!(create(fixes(1, only_bridge)), "docker network create caddy-net");
+        let taken = |facts: &mut Facts| {
+            only_bridge(facts);
+            facts.networks.as_mut().unwrap().0[0].name = "caddy-net".into();
+        };
+        assert_eq!(create(fixes(1, taken)), "docker network create caddy-net-2");
+    }
+
     #[test]
     fn tls_and_h2c_are_not_understood() {
         let tls = format!(r#"{},"transport":{{"protocol":"http","tls":{{}}}}"#, dial("mitmproxy:8080"));
@@ -627,6 +702,17 @@ mod tests {
     fn dials_of_other_sites_are_nobodys_business() {
         let both = r#""upstreams":[{"dial":"mitmproxy:8080"}]},{"handler":"reverse_proxy","upstreams":[{"dial":"http://shop:1"},{"dial":"oldsite"}]"#;
         assert_eq!(judged(both, None).worst(), None);
+        // Its port has the digits of mitmproxy's, or even is the same as one that a site of its own has.
+        for (other, is_blamed) in [
+            ("http://shop:28080", false),
+            ("http://backend:8080", false),
+            ("http://nobody-knows:8080", true),
+            ("http://mitmproxi:1234", true),
+        ] {
+            assert_eq!(judged(&dial(other), None).worst().is_some(), is_blamed, "{other}");
+            let beside = both.replace("http://shop:1", other);
+            assert_eq!(judged(&beside, None).worst().is_some(), other.contains("mitmproxi"), "{other}");
+        }
     }
 
     #[test]

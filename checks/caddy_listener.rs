@@ -1,10 +1,12 @@
 use crate::model::{
-    Action, Edit, Evidence, Finding, Fix, Gap, Missing, Part, Path, Paths, Place, Role, Setup, Verdict,
-    caddy::{Caddies, CaddyConfig, Server},
+    Action, Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Part, Path, Paths, Place, Role, Setup, Severity, Verdict,
+    caddy::{Caddies, CaddyConfig, CaddySeen, Server},
     docker::{Container, Containers, EngineSeen},
     facts::Attempt,
     fix::ApiAt,
+    host::Host,
     machine::Machine,
+    path::{HopKind, listen_port},
     setup::PartKind,
     text,
     view::Way,
@@ -31,7 +33,7 @@ check! {
     id: "caddy-listener",
     group: Caddy,
     after: ["setup-found", "port-conflict", "container-health", "caddy-admin"],
-    needs: [Setup, Paths, Caddies, Attempt<Containers>, Attempt<EngineSeen>],
+    needs: [Setup, Paths, Caddies, Attempt<Containers>, Attempt<EngineSeen>, Attempt<Host>],
     run: run,
 }
 
@@ -41,6 +43,7 @@ fn run(
     caddies: &Caddies,
     containers: Result<&Containers, &Missing>,
     engine: Result<&EngineSeen, &Missing>,
+    host: Result<&Host, &Missing>,
 ) -> Verdict {
     let mut verdict = Verdict::default();
     let machine = engine.ok().and_then(Machine::of).filter(|machine| machine.is_virtual());
@@ -58,10 +61,10 @@ fn run(
                 continue;
             }
             let hosts: Vec<&str> = own.iter().map(|path| path.host.as_str()).collect();
-            let entry =
-                Entry { part, admin: &seen.admin, config, name, server, hosts: &hosts, containers: containers.ok() };
+            let (containers, host) = (containers.ok(), host.ok());
+            let entry = Entry { part, seen, config, name, server, hosts: &hosts, paths, containers, host };
             match &part.place {
-                Place::Container(owner) => match containers.ok().and_then(|all| all.named(owner)) {
+                Place::Container(owner) => match containers.and_then(|all| all.named(owner)) {
                     Some(owner) => entry.of_container(owner, &mut verdict),
                     None => verdict.gaps.push(Gap::about([&part.name], format!("what {owner} publishes is not known"))),
                 },
@@ -101,12 +104,14 @@ fn run(
 /// A server of a Caddy, which has a route to mitmproxy.
 struct Entry<'e> {
     part: &'e Part,
-    admin: &'e str,
+    seen: &'e CaddySeen,
     config: &'e CaddyConfig,
     name: &'e str,
     server: &'e Server,
     hosts: &'e [&'e str],
+    paths: &'e Paths,
     containers: Option<&'e Containers>,
+    host: Option<&'e Host>,
 }
 
 impl Entry<'_> {
@@ -121,29 +126,42 @@ impl Entry<'_> {
             verdict.findings.extend(self.turned_to_tls(*port, *host_port));
             verdict.findings.extend(self.bound_to_loopback(*port, &address));
         }
-        if !published.is_empty() {
-            return;
-        }
         let http = &self.config.apps.http;
         let http_port = http.http_port.unwrap_or(80);
         let redirects = !self.server.automatic_https.as_ref().is_some_and(|own| own.disable_redirects)
             && !http.hosts_of_automatic_https(self.server).is_empty();
-        if let Some((ip, host_port)) = owner.published(http_port).filter(|_| redirects) {
+        let redirecting = owner.published(http_port).filter(|_| redirects);
+        if !published.is_empty() {
+            verdict.findings.extend(redirecting.and_then(|(ip, host_port)| {
+                self.redirects_past_itself(&published, http_port, &text::join_port(ip, host_port))
+            }));
+            return;
+        }
+        if let Some((ip, host_port)) = redirecting {
             verdict.findings.push(self.redirects_to_nowhere(&ports, &text::join_port(ip, host_port)));
             return;
         }
         // The admin API's port is no way in.
+        let own = self.containers.and_then(|all| all.named(caddy)).and_then(|own| own.detail.as_ref());
+        let admin = self.seen.admin_ports(own.and_then(|detail| detail.environment("CADDY_ADMIN")));
         let others: Vec<(u16, u16)> = owner
             .ports
             .iter()
-            .filter(|own| own.protocol == "tcp" && own.container_port != 2019)
+            .filter(|own| own.protocol == "tcp" && !admin.contains(&own.container_port))
             .filter_map(|own| Some((own.host_port?, own.container_port)))
             .filter(|(_, inside)| {
                 !self.config.servers().values().any(|other| other.listen_ports().any(|p| p == *inside))
             })
             .collect();
         match others.first() {
-            Some((host_port, inside)) => verdict.findings.push(self.published_elsewhere(*host_port, *inside)),
+            Some((host_port, inside)) => {
+                let mut finding = self.published_elsewhere(*host_port, *inside);
+                // Its clients may all come by way of another.
+                if self.somebody_fronts(owner) {
+                    finding.severity = Severity::Warn;
+                }
+                verdict.findings.push(finding);
+            }
             None if self.somebody_fronts(owner) => verdict.evidence.push(Evidence::new(
                 caddy,
                 "publishes no port that it listens on; containers on its networks can reach it",
@@ -159,16 +177,19 @@ impl Entry<'_> {
         }
     }
 
-    /// Whether a container that is published shares a network with Caddy: something may stand before it.
+    /// Whether a container that is published shares a network with Caddy: something may stand before it. A mitmproxy does
+    /// where it sends on to Caddy.
     fn somebody_fronts(&self, owner: &Container) -> bool {
-        self.containers.is_some_and(|all| {
-            all.0.iter().any(|other| {
-                other.name != owner.name
-                    && other.ports.iter().any(|port| port.host_port.is_some())
-                    && other.networks.iter().any(|attached| owner.on(&attached.network).is_some())
-                    && !matches!(other.program, Some(crate::model::docker::Program::Mitmproxy(_)))
+        let is_target = |hop: &Hop| hop.kind == HopKind::Target && hop.to.as_ref() == Some(&self.part.name);
+        self.paths.hops.iter().any(is_target)
+            || self.containers.is_some_and(|all| {
+                all.0.iter().any(|other| {
+                    other.name != owner.name
+                        && other.ports.iter().any(|port| port.host_port.is_some())
+                        && other.networks.iter().any(|attached| owner.on(&attached.network).is_some())
+                        && !matches!(other.program, Some(crate::model::docker::Program::Mitmproxy(_)))
+                })
             })
-        })
     }
 
     fn published_elsewhere(&self, host_port: u16, inside: u16) -> Finding {
@@ -207,6 +228,34 @@ impl Entry<'_> {
         .fix(Fix::new("publish the https port", Action::Manual).edit(self.compose_ports(ports.first().copied())))
     }
 
+    /// A redirect names the port that Caddy listens on itself, whatever the host calls it.
+    fn redirects_past_itself(&self, published: &[(u16, &str, u16)], http_port: u16, at: &str) -> Option<Finding> {
+        let caddy = &self.part.name;
+        let http = &self.config.apps.http;
+        // The routes of a server that is there go before the redirect.
+        if self.config.servers().values().any(|other| other.listen_ports().any(|port| port == http_port)) {
+            return None;
+        }
+        let first = published.iter().find(|(port, _, _)| http.speaks_tls(self.server, *port))?;
+        let (port, _, host_port) = *first;
+        let is_had = published.iter().any(|(_, _, own)| *own == port)
+            || self.containers.is_some_and(|all| all.publishing(port).is_some())
+            || self.host.and_then(|host| host.listeners.as_ref().ok())?.iter().any(|own| own.port == port);
+        (!is_had).then(|| {
+            let hosts = http.hosts_of_automatic_https(self.server);
+            Finding::warn(
+                [caddy],
+                format!(
+                    "{caddy} redirects every request at {at} to https on port {port}, which nobody has on this machine: \
+                     its own is published as {host_port}"
+                ),
+            )
+            .seen("automatic HTTPS for", hosts.join(", "))
+            .seen("to get there", format!("clients have to ask for https on port {host_port} themselves"))
+            .fix(Fix::new(format!("publish it as {port}"), Action::Manual).edit(self.compose_ports(Some(port))))
+        })
+    }
+
     fn turned_to_tls(&self, port: u16, host_port: u16) -> Option<Finding> {
         let http = &self.config.apps.http;
         let hosts = http.hosts_of_automatic_https(self.server);
@@ -241,7 +290,7 @@ impl Entry<'_> {
     }
 
     fn bound_to_loopback(&self, port: u16, at: &str) -> Option<Finding> {
-        let mut own = self.server.listen.iter().filter(|own| crate::model::path::listen_port(own) == Some(port));
+        let mut own = self.server.listen.iter().filter(|own| listen_port(own) == Some(port));
         let is_loopback =
             |listen: &&String| ["127.", "localhost:", "[::1]:"].iter().any(|start| listen.starts_with(start));
         let listen = own.clone().next().filter(|_| own.all(|listen| is_loopback(&listen)))?;
@@ -285,7 +334,7 @@ impl Entry<'_> {
 
     fn set(&self, key: &str, value: serde_json::Value, old: Option<serde_json::Value>) -> Action {
         let config_path = format!("/config/apps/http/servers/{}/{key}", self.name);
-        Action::SetCaddy { at: ApiAt::of(self.part, self.admin), config_path, value, old }
+        Action::SetCaddy { at: ApiAt::of(self.part, &self.seen.admin), config_path, value, old }
     }
 }
 
@@ -298,10 +347,8 @@ fn shared_port(part: &Part, config: &CaddyConfig, setup: &Setup, caddies: &Caddi
             continue;
         }
         let Ok(theirs) = &other.config else { continue };
-        let ports = |config: &CaddyConfig| -> Vec<u16> {
-            config.servers().values().flat_map(|server| server.listen_ports().collect::<Vec<_>>()).collect()
-        };
-        if let Some(port) = ports(config).into_iter().find(|port| ports(theirs).contains(port)) {
+        let theirs = sockets(theirs);
+        if let Some((_, port)) = sockets(config).into_iter().find(|own| theirs.contains(own)) {
             return Some(
                 Finding::fail(
                     [&part.name, &other.name],
@@ -317,11 +364,28 @@ fn shared_port(part: &Part, config: &CaddyConfig, setup: &Setup, caddies: &Caddi
     None
 }
 
+/// The addresses and ports of all servers. Of two that listen on one port, one at an address of its own, that one gets all
+/// requests to it: only the same address is shared.
+fn sockets(config: &CaddyConfig) -> Vec<(String, u16)> {
+    let socket = |listen: &String| {
+        let port = listen_port(listen)?;
+        let address = listen.rsplit_once('/').map_or(listen.as_str(), |(_, address)| address);
+        let host = address.rsplit_once(':').map_or("", |(host, _)| host).trim_matches(['[', ']']);
+        let host = match host {
+            "0.0.0.0" | "::" => "",
+            "localhost" => "127.0.0.1",
+            host => host,
+        };
+        Some((host.to_owned(), port))
+    };
+    config.servers().values().flat_map(|server| server.listen.iter().filter_map(socket)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{
-        Context, Severity,
+        Context,
         docker::{EngineInfo, Port},
         example,
     };
@@ -396,6 +460,73 @@ mod tests {
     }
 
     #[test]
+    fn a_redirect_to_a_port_that_has_another_number_outside() {
+        let verdict = judged(":443", "", &[(46080, 80), (46443, 443)]);
+        assert_eq!(verdict.worst(), Some(Severity::Warn));
+        assert_eq!(
+            only(&verdict),
+            "caddy redirects every request at 127.0.0.1:46080 to https on port 443, which nobody has on this machine: its \
+             own is published as 46443"
+        );
+        let off = r#""automatic_https":{"disable_redirects":true},"#;
+        assert_eq!(judged(":443", off, &[(46080, 80), (46443, 443)]).worst(), None);
+        assert_eq!(judged(":443", "", &[(46443, 443)]).worst(), None, "no request comes to port 80");
+    }
+
+    #[test]
+    fn the_admin_api_is_no_way_in_on_any_port() {
+        let with = |admin: Option<&str>, ports: &[u16], asked: &str| {
+            let mut facts = example::healthy();
+            let own = &mut facts.containers.as_mut().unwrap().0[0];
+            own.detail.as_mut().unwrap().environment =
+                admin.map(|told| ("CADDY_ADMIN".into(), told.into())).into_iter().collect();
+            own.ports = ports
+                .iter()
+                .map(|port| Port {
+                    container_port: *port,
+                    protocol: "tcp".into(),
+                    host_port: Some(*port),
+                    host_ip: "127.0.0.1".into(),
+                })
+                .collect();
+            facts.caddies.as_mut().unwrap().0[0].admin = asked.into();
+            (CHECK.run)(&Context::new(facts)).findings.remove(0).severity
+        };
+        let default = "http://127.0.0.1:2019";
+        // That nothing is published is a warning.
+        assert_eq!(with(Some(":2020"), &[2020], default), Severity::Warn);
+        assert_eq!(with(None, &[2020], "http://127.0.0.1:2020"), Severity::Warn);
+        assert_eq!(with(None, &[2020], default), Severity::Fail);
+    }
+
+    #[test]
+    fn a_port_that_leads_nowhere_is_a_warning_where_another_stands_before_caddy() {
+        let mut facts = example::healthy();
+        let all = &mut facts.containers.as_mut().unwrap().0;
+        all[0].ports[0].container_port = 8090;
+        let mut nginx = example::container("nginx", "app-net", "172.20.0.9");
+        nginx.ports = vec![Port { host_port: Some(443), ..all[0].ports[0].clone() }];
+        all.push(nginx);
+        let verdict = (CHECK.run)(&Context::new(facts));
+        assert_eq!(only(&verdict), "port 18080 of this machine leads to port 8090 of caddy, where no server listens");
+        assert_eq!(verdict.findings[0].severity, Severity::Warn);
+    }
+
+    #[test]
+    fn a_caddy_behind_mitmproxy_need_not_be_published() {
+        let mut facts = example::healthy();
+        facts.containers.as_mut().unwrap().0[0].ports.clear();
+        let config = facts.caddies.as_ref().unwrap().0[0].config.as_ref().unwrap();
+        let config = serde_json::to_string(config).unwrap().replace("mitmproxy:8080", "backend:3000");
+        facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(&config).unwrap());
+        assert_eq!((CHECK.run)(&Context::new(facts.clone())).worst(), Some(Severity::Warn));
+        let seen = &mut facts.mitmproxies.as_mut().unwrap().0[0];
+        seen.options.as_mut().unwrap().mode = vec!["reverse:http://caddy:80".into()];
+        seen.servers = None;
+        assert_eq!((CHECK.run)(&Context::new(facts)).worst(), None);
+    }
+
+    #[test]
     fn automatic_https_turns_a_listener_to_tls() {
         let verdict = judged(":18080", "", &[(18080, 18080)]);
         assert_eq!(only(&verdict), "automatic HTTPS turned port 18080 of caddy to TLS: plain http gets a 400 there");
@@ -418,13 +549,25 @@ mod tests {
         assert_eq!(judged(":80", "", &[]).findings[0].severity, Severity::Warn);
     }
 
-    #[test]
-    fn two_caddys_take_turns() {
+    fn two_caddys(listen: [&str; 2]) -> Verdict {
         let mut facts = example::healthy();
         let mut second = facts.caddies.as_ref().unwrap().0[0].clone();
         second.name = "caddy-2".into();
         facts.caddies.as_mut().unwrap().0.push(second);
-        let verdict = (CHECK.run)(&Context::new(facts));
+        for (seen, listen) in facts.caddies.as_mut().unwrap().0.iter_mut().zip(listen) {
+            let config = seen.config.as_mut().unwrap();
+            config.apps.http.servers.get_mut("srv0").unwrap().listen = vec![listen.to_owned()];
+        }
+        (CHECK.run)(&Context::new(facts))
+    }
+
+    #[test]
+    fn two_caddys_take_turns() {
+        for other in ["127.0.0.1:80", "10.0.0.5:80", ":81"] {
+            assert_eq!(two_caddys([":80", other]).worst(), None, "{other}");
+        }
+        assert!(two_caddys(["tcp/:80", "0.0.0.0:80"]).worst().is_some());
+        let verdict = two_caddys([":80", ":80"]);
         assert_eq!(only(&verdict), "caddy and caddy-2 both listen on port 80 of caddy, and answer in turns");
     }
 }

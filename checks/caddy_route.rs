@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::model::{
     Action, Edit, Evidence, Explains, Finding, Fix, Gap, Hop, Missing, Part, Paths, Role, Setup, Verdict,
-    caddy::{Caddies, CaddyConfig, Handler, Route, Server},
+    caddy::{Caddies, CaddyConfig, CaddySeen, Handler, Route, Server},
     docker::Containers,
     facts::{Asked, Attempt},
     fix::ApiAt,
@@ -22,6 +22,8 @@ check! {
     /// that were asked for (`--host`), else for those whose routes lead to mitmproxy. It also looks for what clients of the
     /// admin API leave behind: two routes with one `@id`, a direct route before the one through mitmproxy, a route behind one
     /// that answers everything, servers that are gone.
+    ///
+    /// Where mitmproxy stands before Caddy and sends on to it, no route has to lead there, and there is nothing to look at.
     ///
     /// A matcher that cannot be decided from the Host and the path (a header, an expression) is said to be undecided, and
     /// not guessed.
@@ -58,19 +60,23 @@ fn run(
     verdict.gaps.extend(setup.gap(Role::Mitmproxy));
     verdict.gaps.extend(paths.gaps());
     let (mitmproxies, containers) = (mitmproxies.ok(), containers.ok());
-    let mut leading = 0;
+    let (mut leading, mut straight, mut behind) = (0, 0, 0);
     let mut judges: Vec<Judge<'_>> = Vec::new();
     for part in &setup.caddies {
         let Some(seen) = caddies.named(&part.name) else { continue };
         let Ok(config) = &seen.config else { continue };
-        let judge = Judge::new(part, &seen.admin, config, setup, paths, mitmproxies);
+        let judge = Judge::new(part, seen, config, setup, paths, mitmproxies);
         leading += judge.leading.len();
+        straight += judge.leading.iter().filter(|at| !is_aside(&judge.proxies[**at])).count();
         judges.push(judge);
     }
     for judge in &judges {
-        judge.same_ids(&mut verdict);
         judge.vanished_servers(containers, &mut verdict);
-        if !asked.hosts.is_empty() {
+        if let Some(hop) = judge.in_front().filter(|_| judge.leading.is_empty()) {
+            behind += 1;
+            let value = format!("{} stands before {}, and sees what comes by way of it", hop.from, judge.part.name);
+            verdict.evidence.push(Evidence::new(hop.id(), value));
+        } else if !asked.hosts.is_empty() {
             for host in &asked.hosts {
                 judge.asked_for(host, &mut verdict);
             }
@@ -79,15 +85,31 @@ fn run(
         } else if !setup.mitmproxies.is_empty() {
             judge.leads_nowhere(&mut verdict);
         }
+        judge.same_ids(&mut verdict);
     }
-    verdict.summary = "every Host that was looked at reaches mitmproxy".to_owned();
+    if behind > 0 && behind == judges.len() && verdict.findings.is_empty() && verdict.gaps.is_empty() {
+        let reason = "mitmproxy stands before Caddy, so no route of Caddy has to lead there";
+        return Verdict { evidence: verdict.evidence, ..Verdict::not_applicable(reason) };
+    }
+    verdict.summary = match leading > 0 && straight == 0 {
+        true => "only requests that fail, or whose answer is replaced, reach mitmproxy".to_owned(),
+        false => "every Host that was looked at reaches mitmproxy".to_owned(),
+    };
     verdict
+}
+
+/// Whether a proxy stands in the routes of an error, or in those of an upstream's answer: whether a request gets there is
+/// decided by what became of it, and not by its Host.
+fn is_aside(proxy: &Proxy<'_>) -> bool {
+    let server = format!("/config/apps/http/servers/{}", proxy.server);
+    let inside = proxy.at.strip_prefix(&server).unwrap_or_default();
+    inside.contains("/errors/routes/") || inside.contains("/handle_response/")
 }
 
 /// One Caddy, with what is needed to judge its routes.
 struct Judge<'j> {
     part: &'j Part,
-    admin: &'j str,
+    seen: &'j CaddySeen,
     config: &'j CaddyConfig,
     setup: &'j Setup,
     paths: &'j Paths,
@@ -103,7 +125,7 @@ struct Judge<'j> {
 impl<'j> Judge<'j> {
     fn new(
         part: &'j Part,
-        admin: &'j str,
+        seen: &'j CaddySeen,
         config: &'j CaddyConfig,
         setup: &'j Setup,
         paths: &'j Paths,
@@ -115,7 +137,7 @@ impl<'j> Judge<'j> {
             by_top.entry((proxy.server, proxy.top)).or_default().push(index);
         }
         let (dials, leading) = (paths.dials_of(&part.name), Vec::new());
-        let mut judge = Self { part, admin, config, setup, paths, mitmproxies, proxies, by_top, leading, dials };
+        let mut judge = Self { part, seen, config, setup, paths, mitmproxies, proxies, by_top, leading, dials };
         judge.leading = (0..judge.proxies.len()).filter(|at| judge.leads(judge.proxies[*at].handler)).collect();
         judge
     }
@@ -146,11 +168,20 @@ impl<'j> Judge<'j> {
         let leading: BTreeSet<&str> = self.leading.iter().map(|at| self.proxies[*at].at.as_str()).collect();
         let routers: BTreeMap<&str, Router<'_>> =
             self.config.servers().iter().map(|(name, server)| (name.as_str(), Router::new(name, server))).collect();
+        let has_ids = self.has_ids();
         let mut told: BTreeSet<Evidence> = verdict.evidence.iter().cloned().collect();
         // Where matchers tell nothing of Hosts, proxies are asked about one request by the thousand.
         let mut last: Option<(Request<'_>, &str, Vec<End<'_>>)> = None;
         for (count, proxy) in self.leading.iter().map(|at| &self.proxies[*at]).enumerate() {
             let Some(router) = routers.get(proxy.server) else { continue };
+            if is_aside(proxy) {
+                let value = "stands in the routes of an error or of an answer, which not every request gets to";
+                let seen = Evidence::new(dials_of(proxy.handler).join(", "), value);
+                if told.insert(seen.clone()) {
+                    verdict.evidence.push(seen);
+                }
+                continue;
+            }
             if routers.values().map(Router::steps).sum::<u64>() > MOST_STEPS {
                 let rest = self.leading.len() - count;
                 let reason =
@@ -170,7 +201,11 @@ impl<'j> Judge<'j> {
                 if let Some(end) = ends.iter().find(is_leading) {
                     let dial = dials_of(proxy.handler).join(", ");
                     let how = if end.certain { "" } else { "; a matcher before it cannot be decided" };
-                    let value = format!("{} reaches {dial}{how}", self.name_of(proxy.server, Some(proxy.top)));
+                    let value = format!(
+                        "{} reaches {dial}{how}{}",
+                        self.name_of(proxy.server, Some(proxy.top)),
+                        self.remarks(proxy, has_ids)
+                    );
                     let seen = Evidence::new(host, value);
                     if told.insert(seen.clone()) {
                         verdict.evidence.push(seen);
@@ -188,6 +223,34 @@ impl<'j> Judge<'j> {
                 last = Some((request, proxy.server, ends));
             }
         }
+    }
+
+    /// What is no fault of a route, and may surprise: that it has no `@id` where others have one, and paths that it leaves out.
+    fn remarks(&self, proxy: &Proxy<'_>, has_ids: bool) -> String {
+        let Some(route) = self.server(proxy.server).and_then(|server| server.routes.get(proxy.top)) else {
+            return String::new();
+        };
+        let mut remarks = String::new();
+        if has_ids && route.id.is_none() {
+            remarks.push_str("; it has no @id to switch it by");
+        }
+        let paths: Vec<&String> = route.matches.iter().filter_map(|set| set.path.as_ref()).flatten().collect();
+        for pattern in &paths {
+            let stem = pattern.strip_suffix("/*").filter(|stem| !stem.is_empty() && !stem.contains('*'));
+            if let Some(stem) = stem.filter(|stem| !paths.iter().any(|own| own.trim_end_matches('*') == *stem)) {
+                remarks = format!("{remarks}; {pattern} does not match {stem} itself");
+            }
+        }
+        remarks
+    }
+
+    fn has_ids(&self) -> bool {
+        self.config.servers().values().flat_map(|server| &server.routes).any(|route| route.id.is_some())
+    }
+
+    /// The hop from a mitmproxy to this Caddy.
+    fn in_front(&self) -> Option<&'j Hop> {
+        self.paths.hops.iter().find(|hop| hop.kind == HopKind::Target && hop.to.as_ref() == Some(&self.part.name))
     }
 
     /// Several upstreams, of which some are known to be somebody else than mitmproxy.
@@ -232,6 +295,9 @@ impl<'j> Judge<'j> {
             .seen("the one that answers", self.describe(proxy.server, end.top))
             .seen("the one that leads to mitmproxy", self.describe(proxy.server, Some(proxy.top)));
         match end.top {
+            Some(top) if self.is_twin_before(proxy.server, top, proxy.top) => {
+                finding = finding.fix(self.remove_twin(proxy.server, top, proxy.top));
+            }
             Some(top) if top < proxy.top => {
                 let action = Action::MoveRoute {
                     at: self.api(),
@@ -294,7 +360,13 @@ impl<'j> Judge<'j> {
             return;
         }
         let finding = match &end.kind {
-            EndKind::Proxy { handler, .. } => self.direct(host, name, end.top, handler, &end.at),
+            EndKind::Proxy { handler, .. } => {
+                let finding = self.direct(host, name, end.top, handler, &end.at);
+                match end.top.and_then(|top| Some((top, self.twin_behind(name, top)?))) {
+                    Some((top, twin)) => Finding { fixes: vec![self.remove_twin(name, top, twin)], ..finding },
+                    None => finding,
+                }
+            }
             EndKind::Responds(_) => Finding::fail(
                 self.parties(),
                 format!(
@@ -434,10 +506,8 @@ impl<'j> Judge<'j> {
             }
         }
         for (id, places) in seen.into_iter().filter(|(_, places)| places.len() > 1) {
-            let (server, last) = places[places.len() - 1];
-            let (first_server, first) = places[0];
-            let leads = |at: usize| self.leading.binary_search(&at).is_ok();
-            let ours = places.iter().any(|(name, index)| self.proxies_in(name, *index).any(leads));
+            let (server, _) = places[0];
+            let ours = places.iter().any(|(name, index)| self.top_leads(name, *index));
             let summary = format!(
                 "{} routes of {} have the @id {id}: the admin API finds the last of them only",
                 places.len(),
@@ -449,18 +519,83 @@ impl<'j> Judge<'j> {
             for (name, index) in &places {
                 finding = finding.seen(self.name_of(name, Some(*index)), self.describe(name, Some(*index)));
             }
-            // The first answers, so the last is the one that nothing is lost with.
-            let same = server == first_server && self.same_match(server, first, last);
-            verdict.add(if same {
-                let action = Action::RemoveRoute { at: self.api(), routes_path: routes_path(server), index: last };
-                finding.fix(Fix::new(
-                    format!("remove {}, which the first one answers for", self.name_of(server, Some(last))),
-                    action,
-                ))
-            } else {
-                finding.fix(Fix::new("give one of them another @id", Action::Manual))
+            verdict.add(match self.superfluous(server, &places, verdict) {
+                Some(fix) => finding.fix(fix),
+                None => finding.fix(Fix::new("give one of them another @id", Action::Manual)),
             });
         }
+    }
+
+    /// What to do about routes with one `@id`, where one of them can go: never the one that leads to mitmproxy.
+    fn superfluous(&self, server: &str, places: &[(&str, usize)], verdict: &Verdict) -> Option<Fix> {
+        let (_, first) = places[0];
+        let is_twin = |(name, index): &&(&str, usize)| *name == server && self.same_match(server, first, *index);
+        let twins: Vec<usize> = places.iter().filter(is_twin).map(|(_, index)| *index).collect();
+        if twins.len() != places.len() {
+            return None;
+        }
+        let (goes, fix) = match twins.iter().copied().find(|own| self.is_twin_before(server, first, *own)) {
+            Some(twin) => (first, self.remove_twin(server, first, twin)),
+            // The first answers, so the last is the one that nothing is lost with.
+            None => {
+                let last = twins[twins.len() - 1];
+                let routes = &self.server(server)?.routes;
+                let ends = |handler: &Handler| matches!(handler.handler.as_str(), "reverse_proxy" | "static_response");
+                let is_lost = self.top_leads(server, last) && routes[last] != routes[first]
+                    || !routes[first].terminal && !routes[first].handle.iter().any(ends);
+                if is_lost {
+                    return None;
+                }
+                let title = format!("remove {}, which the first one answers for", self.name_of(server, Some(last)));
+                (last, Fix::new(title, self.remove(server, last)))
+            }
+        };
+        // Where others are moved first, the number of this one is another afterwards.
+        let shifts = |action: &Action| match action {
+            Action::MoveRoute { routes_path: path, .. } | Action::AddRoute { routes_path: path, .. } => {
+                *path == routes_path(server)
+            }
+            _ => false,
+        };
+        if verdict.findings.iter().flat_map(|finding| &finding.fixes).any(|fix| shifts(&fix.action)) {
+            let title = format!("put the routes in order, and then remove {}", self.name_of(server, Some(goes)));
+            return Some(Fix::new(title, Action::Manual));
+        }
+        Some(fix)
+    }
+
+    /// Whether the first of two routes answers in the other's place, which leads to mitmproxy: both have one `@id` and the
+    /// same matchers.
+    fn is_twin_before(&self, server: &str, first: usize, own: usize) -> bool {
+        let id = |index: usize| self.server(server).and_then(|server| server.routes.get(index)?.id.as_ref());
+        first < own
+            && id(first).is_some()
+            && id(first) == id(own)
+            && self.same_match(server, first, own)
+            && self.top_leads(server, own)
+            && !self.top_leads(server, first)
+    }
+
+    fn twin_behind(&self, server: &str, first: usize) -> Option<usize> {
+        let count = self.server(server)?.routes.len();
+        (first + 1..count).find(|own| self.is_twin_before(server, first, *own))
+    }
+
+    fn remove_twin(&self, server: &str, first: usize, own: usize) -> Fix {
+        let (gone, stays) = (self.name_of(server, Some(first)), self.name_of(server, Some(own)));
+        let title = format!("remove {gone}, so that {stays} of the same @id, which leads to mitmproxy, answers");
+        Fix::new(title, self.remove(server, first))
+    }
+
+    fn remove(&self, server: &str, index: usize) -> Action {
+        Action::RemoveRoute { at: self.api(), routes_path: routes_path(server), index }
+    }
+
+    /// Whether a route of a server's own leads to a mitmproxy.
+    fn top_leads(&self, server: &str, top: usize) -> bool {
+        self.by_top
+            .get(&(server, top))
+            .is_some_and(|proxies| proxies.iter().any(|at| self.leading.binary_search(at).is_ok()))
     }
 
     fn same_match(&self, server: &str, a: usize, b: usize) -> bool {
@@ -480,15 +615,17 @@ impl<'j> Judge<'j> {
         let served =
             |port: u16| self.config.servers().values().any(|server| server.listen_ports().any(|own| own == port));
         // Publishing 80 and 443 and serving one of them is common, and so is a published admin API.
+        let variable = container.detail.as_ref().and_then(|detail| detail.environment("CADDY_ADMIN"));
+        let admin = self.seen.admin_ports(variable);
         let lost = container.ports.iter().find(|port| {
             port.protocol == "tcp"
                 && port.host_port.is_some()
-                && !matches!(port.container_port, 80 | 443 | 2019)
+                && !matches!(port.container_port, 80 | 443)
+                && !admin.contains(&port.container_port)
                 && !served(port.container_port)
         });
         let any_served = container.ports.iter().any(|port| port.host_port.is_some() && served(port.container_port));
-        let has_ids = self.config.servers().values().flat_map(|server| &server.routes).any(|route| route.id.is_some());
-        let Some(lost) = lost.filter(|_| !shared && any_served && has_ids) else { return };
+        let Some(lost) = lost.filter(|_| !shared && any_served && self.has_ids()) else { return };
         let names: Vec<&String> = self.config.servers().keys().collect();
         verdict.findings.push(
             Finding::warn(
@@ -639,7 +776,7 @@ impl<'j> Judge<'j> {
     }
 
     fn api(&self) -> ApiAt {
-        ApiAt::of(self.part, self.admin)
+        ApiAt::of(self.part, &self.seen.admin)
     }
 }
 
@@ -794,6 +931,42 @@ mod tests {
         assert_eq!(finding.evidence[1].value, "api.example.com: direct (backend:3000)");
     }
 
+    /// The routes that the first fixes take out, each once.
+    fn removed(verdict: &Verdict) -> Vec<usize> {
+        let fixes = verdict.findings.iter().map(|finding| &finding.fixes[0].action);
+        let mut indices: Vec<usize> = fixes
+            .map(|action| match action {
+                Action::RemoveRoute { index, .. } => *index,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        indices.dedup();
+        indices
+    }
+
+    #[test]
+    fn of_two_routes_with_one_id_the_one_to_mitmproxy_stays() {
+        let routes = format!("[{},{}]", proxy("api", "backend:3000"), proxy("api", "mitmproxy:8080"));
+        for hosts in [&[][..], &["api.example.com"]] {
+            let verdict = judged(&routes, hosts);
+            assert_eq!(verdict.findings.len(), 2, "{:?}", verdict.findings);
+            assert_eq!(removed(&verdict), [0], "one route goes, and nothing else is done to any");
+        }
+        // Two that are the same are one too many; of two that lead there by other ways none is.
+        let same = format!("[{0},{0}]", proxy("api", "mitmproxy:8080"));
+        assert_eq!(removed(&judged(&same, &[])), [1]);
+        let other = format!("[{},{}]", proxy("api", "mitmproxy:8080"), proxy("api", "172.20.0.2:8080"));
+        assert_eq!(only(&judged(&other, &[])).fixes[0].action, Action::Manual);
+    }
+
+    #[test]
+    fn routes_with_one_id_wait_for_those_that_are_moved() {
+        let routes = format!("[{FILES},{},{}]", proxy("api", "backend:3000"), proxy("api", "mitmproxy:8080"));
+        let verdict = judged(&routes, &[]);
+        let actions: Vec<&Action> = verdict.findings.iter().map(|finding| &finding.fixes[0].action).collect();
+        assert!(matches!(actions[..], [Action::MoveRoute { from: 2, to: 0, .. }, Action::Manual]), "{actions:?}");
+    }
+
     #[test]
     fn undecided_matchers_are_said_and_not_blamed() {
         let routes = format!(
@@ -803,6 +976,71 @@ mod tests {
         let verdict = judged(&routes, &[]);
         assert_eq!(verdict.worst(), None);
         assert!(verdict.evidence[0].value.ends_with("cannot be decided"), "{:?}", verdict.evidence);
+    }
+
+    #[test]
+    fn routes_of_errors_and_of_answers_are_not_called_unreachable() {
+        let proxy = r#"{"handler":"reverse_proxy","upstreams":[{"dial":"mitmproxy:8080"}]}"#;
+        let with = |server: &str| {
+            let mut facts = example::healthy();
+            let config = format!(r#"{{"apps":{{"http":{{"servers":{{"srv0":{{"listen":[":80"],{server}}}}}}}}}}}"#);
+            facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(&config).unwrap());
+            (CHECK.run)(&Context::new(facts))
+        };
+        for server in [
+            format!(
+                r#""routes":[{{"handle":[{{"handler":"static_response"}}]}}],"errors":{{"routes":[{{"handle":[{proxy}]}}]}}"#
+            ),
+            format!(
+                r#""routes":[{{"handle":[{{"handler":"subroute","routes":[{{"handle":[{{"handler":"static_response"}}]}}],
+                "errors":{{"routes":[{{"handle":[{proxy}]}}]}}}}]}}]"#
+            ),
+            format!(
+                r#""routes":[{{"handle":[{{"handler":"reverse_proxy","upstreams":[{{"dial":"backend:3000"}}],
+                "handle_response":[{{"routes":[{{"handle":[{proxy}]}}]}}]}}]}}]"#
+            ),
+        ] {
+            let verdict = with(&server);
+            assert_eq!((verdict.worst(), verdict.gaps.len()), (None, 0), "{:?}", verdict.findings);
+            assert!(verdict.summary.starts_with("only requests that fail"), "{}", verdict.summary);
+        }
+    }
+
+    #[test]
+    fn a_mitmproxy_before_caddy_needs_no_route() {
+        let mut facts = example::healthy();
+        let config = r#"{"apps":{"http":{"servers":{"srv0":{"listen":[":80"],"routes":[{"match":[{"host":["api.example.com"]}],
+            "handle":[{"handler":"reverse_proxy","upstreams":[{"dial":"backend:3000"}]}]}]}}}}}"#;
+        facts.caddies.as_mut().unwrap().0[0].config = Ok(serde_json::from_str(config).unwrap());
+        let seen = &mut facts.mitmproxies.as_mut().unwrap().0[0];
+        seen.options.as_mut().unwrap().mode = vec!["reverse:http://caddy:80".into()];
+        seen.command_line.modes = vec!["reverse:http://caddy:80".into()];
+        seen.servers = None;
+        for hosts in [vec![], vec!["api.example.com".to_owned()]] {
+            facts.asked.hosts = hosts;
+            let verdict = (CHECK.run)(&Context::new(facts.clone()));
+            assert_eq!((verdict.worst(), verdict.gaps.len()), (None, 0), "{:?}", verdict.findings);
+            assert!(verdict.not_applicable.is_some_and(|reason| reason.starts_with("mitmproxy stands before Caddy")));
+            assert_eq!(verdict.evidence[0].label, "mitmproxy -> caddy:80");
+        }
+    }
+
+    #[test]
+    fn what_may_surprise_is_said_and_not_blamed() {
+        let es = r#"{"match":[{"path":["/es/*"]}],"handle":[{"handler":"reverse_proxy","upstreams":[{"dial":"mitmproxy:8080"}]}]}"#;
+        let value = |routes: &str| {
+            let verdict = judged(routes, &[]);
+            assert_eq!(verdict.worst(), None);
+            verdict.evidence[0].value.clone()
+        };
+        let own = "route 0 reaches mitmproxy:8080";
+        assert_eq!(value(&format!("[{es}]")), format!("{own}; /es/* does not match /es itself"));
+        assert_eq!(value(&format!("[{}]", es.replace("\"/es/*\"", "\"/es\",\"/es/*\""))), own);
+        let other = proxy("api", "backend:3000");
+        assert_eq!(
+            value(&format!("[{es},{other}]")),
+            format!("{own}; it has no @id to switch it by; /es/* does not match /es itself")
+        );
     }
 
     /// What a route does, where mitmproxy publishes 8080 as 8082 and Caddy is in its network or on the host.
@@ -825,7 +1063,7 @@ mod tests {
         let seen = &context.caddies.as_ref().unwrap().0[0];
         let config = seen.config.as_ref().unwrap();
         let mitmproxies = context.mitmproxies.as_ref().ok();
-        let judge = Judge::new(&setup.caddies[0], &seen.admin, config, setup, paths, mitmproxies);
+        let judge = Judge::new(&setup.caddies[0], seen, config, setup, paths, mitmproxies);
         judge.describe("srv0", Some(0))
     }
 

@@ -1,14 +1,15 @@
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use crate::model::{
     Action, Apply, Evidence, Finding, Fix, Gap, Hop, Missing, Part, Paths, Role, Setup, Verdict,
-    caddy::Caddies,
+    caddy::{Caddies, CaddyConfig},
     docker::{Container, Containers, EngineSeen, Networks},
     facts::Attempt,
     fix::{self, Change},
     host::Host,
     names::{self, Meaning},
-    path::HopKind,
+    path::{Dial, HopKind},
+    route,
     setup::PartKind,
     text::{self, shell},
 };
@@ -25,7 +26,8 @@ check! {
     /// Caddy does for its upstreams, from 2.7.0 on and not before, by the rules of Go: `HTTP_PROXY` for upstreams
     /// without TLS, `HTTPS_PROXY` for those with TLS, the upper case name first; `localhost` and loopback addresses
     /// never go over a proxy, nor what `NO_PROXY` names (a name and all below it, an address, a range in CIDR
-    /// notation, any of them with a port, `*`). mitmproxy in reverse mode does not obey them. Neither Caddy nor
+    /// notation, any of them with a port, `*`). A route that names a proxy of its own, or none at all, does not obey
+    /// them. mitmproxy in reverse mode does not obey them. Neither Caddy nor
     /// mitmproxy gets those of the engine.
     ///
     /// ## Why it matters
@@ -81,13 +83,15 @@ fn run(
             verdict.evidence.push(Evidence::new(name, "mitmproxy in reverse mode does not obey them"));
             continue;
         }
-        let version = caddies.ok().and_then(|all| all.named(name)).and_then(|seen| seen.version.as_deref());
+        let seen = caddies.ok().and_then(|all| all.named(name));
+        let version = seen.and_then(|seen| seen.version.as_deref());
+        let config = seen.and_then(|seen| seen.config.as_ref().ok());
         if obeys(version) != Some(false) {
             verdict.gaps.extend(paths.unknown.iter().filter(|(own, _)| own == name).map(|(_, reason)| {
                 Gap::about([name], format!("what {name} sends to its proxy is not known, nor where it dials: {reason}"))
             }));
         }
-        cases.upstreams(&mut verdict, paths, container, &proxies, version);
+        cases.upstreams(&mut verdict, paths, container, &proxies, version, config);
     }
     if let Ok(host) = host {
         verdict.findings.extend(of_this_shell(&host.proxies));
@@ -228,14 +232,30 @@ impl Cases<'_> {
         caddy: &Container,
         proxies: &Proxies<'_>,
         version: Option<&str>,
+        config: Option<&CaddyConfig>,
     ) {
+        // Of routes with one dial, some may name a proxy of their own, or none.
+        let all = config.map(route::proxies).unwrap_or_default();
+        let mut by_environment: BTreeSet<(Dial, bool)> = BTreeSet::new();
+        for handler in all.iter().map(|proxy| proxy.handler) {
+            if !handler.transport.as_ref().is_some_and(|transport| transport.own_proxy) {
+                let dials = route::dials(handler).into_iter().filter_map(|(_, dial)| Dial::read(&dial));
+                by_environment.extend(dials.map(|dial| (dial, handler.tls())));
+            }
+        }
         let own = |hop: &&Hop| hop.kind == HopKind::Upstream && hop.from == caddy.name && !hop.dial.host.is_empty();
         let diverts = |hop: &Hop| -> Option<Named<'_>> {
             let proxy = if hop.tls { proxies.https } else { proxies.http }?;
             (!is_direct(proxies.no_proxy, &hop.dial.host, hop.dial.port)).then_some(proxy)
         };
+        let (subject, own_proxy): (Vec<&Hop>, Vec<&Hop>) = paths
+            .relevant()
+            .filter(own)
+            .partition(|hop| config.is_none() || by_environment.contains(&(hop.dial.clone(), hop.tls)));
+        let value = "its route names a proxy of its own, or none, whatever the environment says";
+        verdict.evidence.extend(own_proxy.into_iter().map(|hop| Evidence::new(hop.id(), value)));
         let diverted: Vec<(&Hop, Named<'_>)> =
-            paths.relevant().filter(own).filter_map(|hop| Some((hop, diverts(hop)?))).collect();
+            subject.into_iter().filter_map(|hop| Some((hop, diverts(hop)?))).collect();
         let obeys = obeys(version);
         if obeys == Some(false) {
             let value = format!("Caddy {} does not obey them for its upstreams", version.unwrap_or_default());
@@ -423,6 +443,28 @@ mod tests {
         let verdict = caddy(Some("2.6.4"), &[PROXY]);
         assert_eq!(verdict.worst(), None);
         assert_eq!(verdict.evidence[1].value, "Caddy 2.6.4 does not obey them for its upstreams");
+    }
+
+    #[test]
+    fn a_route_with_a_proxy_of_its_own_is_not_judged_by_the_environment() {
+        let worst = |transport: &str, more: &str| {
+            let config = format!(
+                r#"{{"apps":{{"http":{{"servers":{{"srv0":{{"listen":[":80"],"routes":[{{"handle":[{{"handler":"reverse_proxy",
+                "upstreams":[{{"dial":"mitmproxy:8080"}}],"transport":{{"protocol":"http",{transport}}}}}]}}{more}]}}}}}}}}}}"#
+            );
+            judged(|facts| {
+                let seen = &mut facts.caddies.as_mut().unwrap().0[0];
+                (seen.version, seen.config) = (Some("2.9.1".into()), Ok(serde_json::from_str(&config).unwrap()));
+                facts.containers.as_mut().unwrap().0[0].detail.as_mut().unwrap().environment = variables(&[PROXY]);
+            })
+            .worst()
+        };
+        assert_eq!(worst(r#""network_proxy":{"from":"none"}"#, ""), None);
+        assert_eq!(worst(r#""forward_proxy_url":"http://other:3128""#, ""), None);
+        assert_eq!(worst(r#""versions":["1.1"]"#, ""), Some(Severity::Fail));
+        // Another route with the same dial obeys the environment.
+        let other = r#",{"handle":[{"handler":"reverse_proxy","upstreams":[{"dial":"mitmproxy:8080"}]}]}"#;
+        assert_eq!(worst(r#""network_proxy":{"from":"none"}"#, other), Some(Severity::Fail));
     }
 
     #[test]

@@ -200,7 +200,7 @@ fn separate(
         (Some(network), _) => finding.fix(connect(networks, &network, owner, from, &aliases(owner, &hop.dial.host))),
         (None, Some(network)) => finding.fix(connect(networks, &network, own, to, &[])),
         (None, None) => {
-            let network = format!("{}-net", own.name);
+            let network = networks.free_name(&format!("{}-net", own.name));
             let aliases = aliases(owner, &hop.dial.host);
             let both = vec![(own.name.clone(), Vec::new()), (owner.name.clone(), aliases)];
             finding.fix(Fix::new(
@@ -359,6 +359,17 @@ mod tests {
         assert_eq!(verdict.evidence[0].value, value);
         let verdict = dialling(None);
         assert_eq!((verdict.worst(), verdict.gaps.len()), (None, 1));
+    }
+
+    #[test]
+    fn a_new_network_has_a_name_that_is_free() {
+        let mut facts = example::facts();
+        for own in &mut facts.containers.as_mut().unwrap().0[..2] {
+            own.networks[0].network = "bridge".into();
+        }
+        facts.networks.as_mut().unwrap().0[1].name = "caddy-net".into();
+        let finding = judged(facts).findings.remove(0);
+        assert_eq!(finding.fixes[0].action.commands()[0], "docker network create caddy-net-2");
     }
 
     #[test]

@@ -44,6 +44,44 @@ pub struct CaddySeen {
     pub published: Option<PublishedSeen>,
 }
 
+impl CaddySeen {
+    /// The port on which its admin API was asked.
+    #[must_use]
+    pub fn admin_port(&self) -> u16 {
+        let address = self.admin.split("://").nth(1).unwrap_or(&self.admin);
+        crate::model::path::listen_port(address.trim_end_matches('/')).unwrap_or(ADMIN_PORT)
+    }
+
+    /// Where its admin API listens: as its config says, else as `CADDY_ADMIN` does where its version obeys that (2.6.3 and
+    /// newer) or it was found there, else Caddy's own default.
+    #[must_use]
+    pub fn admin_listen<'a>(&'a self, variable: Option<&'a str>) -> &'a str {
+        let configured = self.config.as_ref().ok().and_then(|config| config.admin.as_ref()?.listen.as_deref());
+        let is_there = |told: &&str| {
+            let port = crate::model::path::listen_port(told);
+            self.obeys_variable() || port == Some(self.admin_port()) && port != Some(ADMIN_PORT)
+        };
+        configured.or_else(|| variable.filter(|told| !told.is_empty()).filter(is_there)).unwrap_or("localhost:2019")
+    }
+
+    /// Whether it is known to obey `CADDY_ADMIN`.
+    #[must_use]
+    pub fn obeys_variable(&self) -> bool {
+        let parts = self.version.as_deref().unwrap_or_default().split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        parts.collect::<Vec<_>>() >= vec![2, 6, 3]
+    }
+
+    /// The ports that its admin API has or may have.
+    #[must_use]
+    pub fn admin_ports(&self, variable: Option<&str>) -> Vec<u16> {
+        let told = [Some(self.admin_listen(variable)), variable].into_iter().flatten();
+        told.filter_map(crate::model::path::listen_port).chain([self.admin_port(), ADMIN_PORT]).collect()
+    }
+}
+
+/// Caddy's own default for its admin API.
+const ADMIN_PORT: u16 = 2019;
+
 /// `GET /config/`: `admin` and `apps.http` only.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -543,6 +543,14 @@ impl Networks {
     pub fn named(&self, name: &str) -> Option<&Network> {
         self.0.iter().find(|network| network.name == name)
     }
+
+    /// A name that no network has yet: the wanted one, else with a number behind it.
+    #[must_use]
+    pub fn free_name(&self, wanted: &str) -> String {
+        let is_free = |name: &String| self.named(name).is_none();
+        let numbered = (2..).map(|number: u32| format!("{wanted}-{number}"));
+        std::iter::once(wanted.to_owned()).chain(numbered).find(is_free).unwrap_or_else(|| wanted.to_owned())
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

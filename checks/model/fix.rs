@@ -179,6 +179,10 @@ pub enum Change {
     Publish {
         ports: Vec<(u16, u16)>,
     },
+    /// A host port that is published on loopback only from now on.
+    OnLoopback {
+        port: u16,
+    },
     /// The first word of its command, old and new.
     Program {
         from: String,
@@ -608,6 +612,11 @@ impl Recreate {
                     }
                 }
             }
+            Change::OnLoopback { port } => {
+                for words in options.iter_mut().filter(|words| words[0] == "-p") {
+                    words[1] = on_loopback(&words[1], *port);
+                }
+            }
             Change::HealthCheck { .. } => options.retain(|words| words[0] != "--no-healthcheck"),
             // It stands above the same name in a file.
             Change::Environment { name, value } => options.push(vec!["-e".to_owned(), format!("{name}={value}")]),
@@ -650,6 +659,15 @@ fn published_here(publish: &str, port: u16) -> String {
         Some(host_port) if is_it && is_wide(ip.unwrap_or_default().trim_matches(['[', ']'])) => {
             format!("127.0.0.1:{host_port}:{inside}")
         }
+        _ => publish.to_owned(),
+    }
+}
+
+/// `0.0.0.0:2019:2019/tcp` with the address 127.0.0.1, when it has that host port.
+fn on_loopback(publish: &str, port: u16) -> String {
+    let mut parts = publish.rsplitn(3, ':');
+    match (parts.next(), parts.next()) {
+        (Some(inside), Some(host)) if host == port.to_string() => format!("127.0.0.1:{port}:{inside}"),
         _ => publish.to_owned(),
     }
 }
@@ -848,6 +866,18 @@ mod tests {
         assert!(!commands.contains("canary"), "{commands}");
         assert!(commands.ends_with("s=$?; rm -r \"$d\"; [ $s = 0 ]"), "it says whether it went well: {commands}");
         assert_eq!(fix.action.apply(), Apply::Disruptive);
+    }
+
+    #[test]
+    fn a_port_is_published_on_loopback_instead() {
+        for (old, new) in [
+            ("2019:2019", "127.0.0.1:2019:2019"),
+            ("0.0.0.0:2019:2019/tcp", "127.0.0.1:2019:2019/tcp"),
+            ("[::]:2019:2019/tcp", "127.0.0.1:2019:2019/tcp"),
+            ("0.0.0.0:80:2019/tcp", "0.0.0.0:80:2019/tcp"),
+        ] {
+            assert_eq!(on_loopback(old, 2019), new);
+        }
     }
 
     #[test]

@@ -283,6 +283,27 @@ impl Dial {
             Err(_) => None,
         }
     }
+
+    /// The host and port that a dial was meant to have which is none ([`Dial::check`]): without its scheme, network and
+    /// path. `None` where no port can be read out of it.
+    #[must_use]
+    pub fn meant(dial: &str) -> Self {
+        let address = match (dial.split_once("://"), dial.split_once('/')) {
+            (Some((_, address)), _) => address,
+            (None, Some((network, address))) if network.chars().all(|c| c.is_ascii_alphanumeric()) => address,
+            _ => dial,
+        };
+        let address = address.split('/').next().unwrap_or(address);
+        let address = address.rsplit('@').next().unwrap_or(address);
+        match text::host_and_port(address) {
+            Some((host, port)) => Self { host: host.to_owned(), port },
+            None => {
+                let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+                let port = port.split('-').next().and_then(|first| first.parse().ok());
+                Self { host: host.trim_matches(['[', ']']).to_owned(), port }
+            }
+        }
+    }
 }
 
 /// The ports of a listen address: `:80`, `127.0.0.1:8080`, `tcp/:80-81` (the first of the range).

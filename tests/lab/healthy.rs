@@ -19,6 +19,11 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "healthy-mitmproxy-over-host", up: mitmproxy_over_host, then: is_healthy },
     Setup { name: "healthy-shared-namespace", up: shared_namespace, then: is_healthy },
     Setup { name: "healthy-other-names", up: other_names, then: other_names_are_healthy },
+    Setup {
+        name: "healthy-mitmproxy-before-caddy",
+        up: mitmproxy_before_caddy,
+        then: mitmproxy_before_caddy_is_healthy,
+    },
     Setup { name: "healthy-two-pairs", up: two_pairs, then: both_pairs_are_healthy },
     Setup { name: "healthy-mitmproxy-8", up: |lab| mitmproxy_of(lab, MITMPROXY_8, ""), then: is_healthy },
     Setup { name: "healthy-mitmproxy-11", up: |lab| mitmproxy_of(lab, MITMPROXY_11, ""), then: is_healthy },
@@ -59,6 +64,23 @@ fn is_healthy(lab: &Lab) {
     diagnosis.blames(&[]);
     assert_eq!(diagnosis.report["status"], "pass", "{}", diagnosis.text);
     assert_eq!(diagnosis.status("flows-nonzero"), "pass", "{}", diagnosis.text);
+}
+
+/// The other way round: clients come to mitmproxy, which sends them on to Caddy.
+fn mitmproxy_before_caddy(lab: &Lab) {
+    lab.network("app-net");
+    lab.backend("backend", "--network app-net");
+    lab.caddy("caddy", "--network app-net", &site("backend:3000"));
+    lab.mitmweb("mitmproxy", &format!("--network app-net -p 127.0.0.1:{ENTRY}:8080"), "http://caddy:80");
+}
+
+fn mitmproxy_before_caddy_is_healthy(lab: &Lab) {
+    assert!(lab.travels(HOST).contains(&format!("backend saw Host {HOST}")));
+    for arguments in [&[][..], &["--host", HOST]] {
+        let diagnosis = lab.doctor(arguments);
+        diagnosis.blames(&[]);
+        assert_eq!(diagnosis.status("caddy-route"), "skip", "{}", diagnosis.text);
+    }
 }
 
 fn host_network(lab: &Lab) {

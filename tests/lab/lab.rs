@@ -479,7 +479,7 @@ impl Diagnosis {
     }
 
     /// The fixes of the first root cause.
-    fn fixes(&self) -> &Value {
+    pub(crate) fn fixes(&self) -> &Value {
         let cause = &self.report["root_causes"][0];
         let check = self.report["checks"].as_array().unwrap().iter().find(|row| row["id"] == cause["check"]).unwrap();
         let findings = check["findings"].as_array().unwrap();

@@ -29,6 +29,7 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "route-spreads", up: route_spreads, then: route_spreads_then },
     Setup { name: "route-prefers-backend", up: route_prefers_backend, then: route_prefers_backend_then },
     Setup { name: "route-same-id", up: route_same_id, then: route_same_id_then },
+    Setup { name: "route-same-id-direct-first", up: route_same_id_direct, then: route_same_id_direct_then },
     Setup { name: "route-missing", up: |lab| Chain::default().up(lab), then: route_missing_then },
     Setup { name: "route-answers-itself", up: route_answers_itself, then: route_answers_itself_then },
     Setup { name: "route-to-nothing", up: route_to_nothing, then: route_to_nothing_then },
@@ -38,9 +39,12 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "no-port-published", up: no_port_published, then: no_port_published_then },
     Setup { name: "listener-on-loopback", up: listener_on_loopback, then: listener_on_loopback_then },
     Setup { name: "https-not-published", up: https_not_published, then: https_not_published_then },
+    Setup { name: "https-published-as-another", up: https_published_as_another, then: https_published_as_another_then },
+    Setup { name: "admin-on-another-port", up: admin_on_another_port, then: admin_on_another_port_then },
     Setup { name: "turned-to-tls", up: turned_to_tls, then: turned_to_tls_then },
     Setup { name: "two-caddys-on-one-port", up: two_caddys, then: two_caddys_then },
     Setup { name: "admin-on-loopback", up: admin_on_loopback, then: admin_on_loopback_then },
+    Setup { name: "admin-published-to-all", up: admin_published_to_all, then: admin_published_to_all_then },
     Setup { name: "admin-refuses-host", up: admin_refuses_host, then: admin_refuses_host_then },
     Setup { name: "admin-refuses-published", up: admin_refuses_published, then: admin_refuses_published_then },
     Setup { name: "admin-off", up: admin_off, then: admin_off_then },
@@ -351,6 +355,24 @@ fn route_same_id_then(lab: &Lab) {
     fixed_both_ways(lab, route_same_id, &diagnosis);
 }
 
+/// What a client leaves that adds a pair of routes: the one that answers goes, and the one to mitmproxy stays.
+fn route_same_id_direct(lab: &Lab) {
+    routes(lab, &format!("{},{}", route("api", "backend:3000"), route("api", "mitmproxy:8080")));
+}
+
+fn route_same_id_direct_then(lab: &Lab) {
+    lab.travels(HOST);
+    let causes = [
+        "caddy-route: route 0 (@id api) of caddy proxies to backend:3000 for api.example.com, so route 1 (@id api) behind \
+         it, which leads to mitmproxy, is never reached",
+        "caddy-route: 2 routes of caddy have the @id api: the admin API finds the last of them only",
+    ];
+    let diagnosis = named(lab, &[], &causes);
+    diagnosis.folds(&["flows-nonzero"]);
+    fixed_both_ways(lab, route_same_id_direct, &diagnosis);
+    assert_eq!(lab.doctor(&[]).status("flows-nonzero"), "pass");
+}
+
 /// A 200 with an empty body is a missed route, not a success.
 fn route_missing_then(lab: &Lab) {
     let answer = request(ENTRY, "shop.example.com").unwrap();
@@ -463,6 +485,37 @@ fn https_not_published_then(lab: &Lab) {
     fixed_both_ways(lab, https_not_published, &diagnosis);
 }
 
+/// The redirect names Caddy's own port, which has another number on this machine.
+fn https_published_as_another(lab: &Lab) {
+    let caddyfile = "api.example.com {\n\ttls internal\n\treverse_proxy mitmproxy:8080\n}\n";
+    Chain { caddyfile, caddy: "-p 127.0.0.1:18443:443", ..Chain::default() }.up(lab);
+}
+
+fn https_published_as_another_then(lab: &Lab) {
+    let answer = request(ENTRY, HOST).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 308") && answer.contains("https://api.example.com/\r\n"), "{answer}");
+    let warning = "caddy-listener: caddy redirects every request at 127.0.0.1:18080 to https on port 443, which nobody has \
+                   on this machine: its own is published as 18443";
+    named(lab, &[], &[]).warns(warning);
+}
+
+/// The port of the admin API is no port where a server should listen.
+fn admin_on_another_port(lab: &Lab) {
+    lab.network("app-net");
+    lab.backend("backend", "--network app-net");
+    lab.mitmweb("mitmproxy", "--network app-net", "http://backend:3000");
+    let caddyfile = lab.caddyfile(&format!("{{\n\tadmin 0.0.0.0:2020\n}}\n{}", dials("mitmproxy:8080")));
+    let mount = format!("-v {}:/etc/caddy/Caddyfile:ro", caddyfile.display());
+    let environment = "-e CADDY_ADMIN=0.0.0.0:2020 -p 127.0.0.1:12020:2020";
+    lab.run("caddy", &format!("--network app-net {environment} {mount} {}", crate::lab::CADDY));
+    lab.wait_for_port("caddy", 80);
+}
+
+fn admin_on_another_port_then(lab: &Lab) {
+    let warning = "caddy-listener: caddy publishes no port that it listens on, so only other containers reach it";
+    named(lab, &[], &[]).warns(warning);
+}
+
 /// A server on another port than 80 that gets a route with a real-looking host.
 fn turned_to_tls(lab: &Lab) {
     lab.network("app-net");
@@ -528,6 +581,25 @@ fn admin_on_loopback_then(lab: &Lab) {
     let usable = || assert!(sh("curl -fsS http://127.0.0.1:12019/config/").contains("mitmproxy:8080"));
     fixed_both_ways(lab, admin_on_loopback, &diagnosis);
     usable();
+}
+
+/// To open it as it is published would open it to everybody: first it is published to this machine alone.
+fn admin_published_to_all(lab: &Lab) {
+    Chain { caddy: "-p 12019:2019", ..Chain::default() }.up(lab);
+}
+
+fn admin_published_to_all_then(lab: &Lab) {
+    let cause = "caddy-admin: caddy's admin API is published at 127.0.0.1:12019, and listens on localhost:2019 only inside \
+                 the container";
+    let diagnosis = named(lab, &[], &[cause]);
+    let fixes = diagnosis.fixes().as_array().unwrap();
+    assert!(fixes.iter().all(|fix| fix["apply"] != "safe"), "{}", diagnosis.text);
+    diagnosis.heal(lab, 0);
+    assert!(docker(&["port", "caddy", "2019"]).starts_with("127.0.0.1:12019"));
+    lab.wait_for_port("caddy", 80);
+    lab.doctor(&[]).blames(&[cause]);
+    lab.fix(&["--yes"]);
+    assert!(sh("curl -fsS http://127.0.0.1:12019/config/").contains("mitmproxy:8080"));
 }
 
 fn admin_refuses_host(lab: &Lab) {
