@@ -1,7 +1,7 @@
 mod own_check;
 
 use crate::model::{
-    Action, Apply, Evidence, Finding, Fix, Gap, Missing, Paths, Setup, Severity, Verdict, before_up,
+    Action, Apply, Edit, Evidence, Finding, Fix, Gap, Missing, Paths, Setup, Severity, Verdict, before_up,
     docker::{Container, Containers, Detail, Program},
     facts::{Attempt, Kind},
     fix::{self, Change},
@@ -173,6 +173,11 @@ fn created(containers: &Containers, container: &Container, detail: &Detail) -> F
         || detail.error.to_lowercase().contains("address already in use")
     {
         finding = finding.fix(start(container));
+    } else if detail.error.contains("non-overlapping IPv4 address pool") {
+        // Of a network that compose makes `up` itself says so, and then there is no container.
+        finding.summary =
+            format!("{name} could not be started: the engine has no range of addresses left for a network");
+        finding = finding.fix(more_networks());
     } else if detail.error.contains("executable file not found") {
         finding = finding.fix(Fix::new("correct the command: the image has no such program", Action::Manual));
     } else if detail.error.contains("not a directory") || detail.error.contains("mount a directory onto a file") {
@@ -261,6 +266,18 @@ fn ended(container: &Container, detail: &Detail) -> Finding {
         None if detail.was_stopped() => finding.fix(start(container)),
         None => finding.fix(read_the_log(name)),
     }
+}
+
+/// The engine gives every network a range of its own, of about thirty (`default-address-pools`); a VPN may take others.
+fn more_networks() -> Fix {
+    let prune = Action::Command { command: "docker network prune".to_owned(), apply: Apply::Manual };
+    Fix::new("remove the networks that no container uses; or give the engine more ranges, and restart it", prune).edit(
+        Edit {
+            file: "/etc/docker/daemon.json".to_owned(),
+            language: "json",
+            text: "{ \"default-address-pools\": [{ \"base\": \"10.200.0.0/16\", \"size\": 24 }] }\n".to_owned(),
+        },
+    )
 }
 
 /// What a line of the log means.
@@ -482,6 +499,22 @@ mod tests {
         assert_eq!(paused.findings[0].fixes[0].action.commands(), ["docker unpause mitmproxy"]);
         let created = judged(|own| own.status = "created".into());
         assert_eq!(created.findings[0].summary, "mitmproxy was created and never started");
+    }
+
+    #[test]
+    fn an_engine_without_ranges_for_networks_is_told() {
+        let created = judged(|own| {
+            own.status = "created".into();
+            own.detail.as_mut().unwrap().error =
+                "could not find an available, non-overlapping IPv4 address pool among the \
+                                                  defaults to assign to the network"
+                    .into();
+        });
+        let finding = &created.findings[0];
+        let summary = "mitmproxy could not be started: the engine has no range of addresses left for a network";
+        assert_eq!(finding.summary, summary);
+        assert_eq!(finding.fixes[0].action.commands(), ["docker network prune"]);
+        assert!(finding.fixes[0].edits[0].text.contains("default-address-pools"));
     }
 
     #[test]

@@ -25,6 +25,10 @@ check! {
     /// ## Why it matters
     /// A name means something only in a network. "no such host" in Caddy's log is a 502 for the client.
     ///
+    /// ## What it does not blame
+    /// `localhost` that is ::1 first, where only 127.0.0.1 is served: Caddy, mitmproxy, curl and browsers try the other address
+    /// when one refuses, and so does the doctor. A client that does not (Node.js 17 to 19) needs `127.0.0.1` written out.
+    ///
     /// ## How to fix it
     /// Dial the name that exists there: the container's name, its service name, or an alias. The report says which names
     /// there are, and which of them was probably meant.

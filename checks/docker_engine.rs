@@ -22,7 +22,8 @@ check! {
     /// When Caddy and mitmproxy both run as processes on the host: then no engine is needed.
     ///
     /// ## How to fix it
-    /// It depends on what came back: start the engine, use the engine that does answer, or let this user use the socket.
+    /// It depends on what came back: start the engine, use the engine that does answer, choose a
+    /// context that is defined, or let this user use the socket.
     id: "docker-engine",
     group: Docker,
     after: [],
@@ -84,6 +85,9 @@ fn run(seen: Result<&EngineSeen, &Missing>, setup: Result<&Setup, &Missing>) -> 
 fn no_answer(seen: &EngineSeen, missing: &Missing) -> Finding {
     let endpoint = &seen.endpoint;
     let (summary, fix) = match missing.kind() {
+        Some(Kind::NotFound) if !seen.contexts.is_empty() => {
+            (format!("Docker is asked for by {endpoint}"), another_context(seen))
+        }
         Some(Kind::NotFound) => (format!("there is no Docker engine at {endpoint}"), start(seen)),
         Some(Kind::Refused) => (format!("no Docker engine listens at {endpoint}"), start(seen)),
         Some(Kind::Denied) => {
@@ -115,8 +119,11 @@ fn no_answer(seen: &EngineSeen, missing: &Missing) -> Finding {
     };
     let mut finding =
         Finding::fail([] as [&str; 0], summary).seen("endpoint", format!("{endpoint} ({})", seen.chosen_by));
+    if !seen.contexts.is_empty() {
+        finding = finding.seen("contexts", text::list(&seen.contexts));
+    }
     // That another one answers says nothing about this one, which may be starting.
-    finding = finding.may_heal(missing.may_heal(true)).seen("answer", missing.to_string());
+    finding = finding.may_heal(seen.contexts.is_empty() && missing.may_heal(true)).seen("answer", missing.to_string());
     if missing.kind() == Some(Kind::Denied)
         && let Some(user) = &seen.user
     {
@@ -140,6 +147,16 @@ fn start(seen: &EngineSeen) -> Fix {
         }
         None => Fix::new("start Docker", Action::Manual),
     }
+}
+
+/// A context that is not defined: no engine is to be started for it.
+fn another_context(seen: &EngineSeen) -> Fix {
+    let by_variable = seen.chosen_by.contains("DOCKER_CONTEXT");
+    let (title, command) = match by_variable {
+        true => ("let the current context count again", "unset DOCKER_CONTEXT"),
+        false => ("use the default context, or another one that docker context ls lists", "docker context use default"),
+    };
+    Fix::new(title, Action::Command { command: command.to_owned(), apply: Apply::Manual })
 }
 
 fn use_other(endpoint: &str) -> Fix {
@@ -213,6 +230,26 @@ mod tests {
         });
         let command = "export DOCKER_HOST=unix:///run/user/1000/docker.sock";
         assert_eq!(verdict.findings[0].fixes[0].action.commands(), [command]);
+    }
+
+    #[test]
+    fn a_context_that_is_not_defined_is_changed_and_nothing_is_started() {
+        let finding = |by: &str| {
+            let verdict = judged(|seen| {
+                seen.endpoint = "context gone, which is not defined".into();
+                seen.chosen_by = by.into();
+                seen.contexts = vec!["colima".into(), "default".into()];
+                seen.answer = Err(failed(Kind::NotFound));
+            });
+            verdict.findings.into_iter().next().unwrap()
+        };
+        let current = finding("docker context gone");
+        assert_eq!(current.summary, "Docker is asked for by context gone, which is not defined");
+        assert!(current.evidence.contains(&Evidence::new("contexts", "colima and default")));
+        assert_eq!(current.fixes[0].action.commands(), ["docker context use default"]);
+        assert_eq!(current.outlook, Outlook::Stays);
+        let by_variable = finding("docker context gone, by DOCKER_CONTEXT");
+        assert_eq!(by_variable.fixes[0].action.commands(), ["unset DOCKER_CONTEXT"]);
     }
 
     #[test]

@@ -272,7 +272,7 @@ impl Case<'_> {
         let at = if gateway == "the host" { "" } else { gateway };
         let text =
             format!("ports: [\"{}{port}:{inside}\"]\n", if at.is_empty() { String::new() } else { format!("{at}:") });
-        let publish = Fix::new(format!("or publish port {inside} of {name} where {from} looks for it"), Action::Manual)
+        let publish = Fix::new(format!("publish port {inside} of {name} where {from} looks for it"), Action::Manual)
             .edit(Edit { file: format!("compose.yml, service of {name}"), language: "yaml", text });
         Some(finding.fix(dial).fix(publish))
     }

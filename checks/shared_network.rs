@@ -82,8 +82,8 @@ fn run(
     verdict
 }
 
-/// The address of a container on a network that the one who dials is not on. Docker keeps its bridges apart, and Podman does
-/// not: what was tried decides.
+/// The address of a container on a network that the one who dials is not on. Docker keeps its bridges apart, and Podman
+/// not always (`isolate`): what was tried decides.
 fn address(
     verdict: &mut Verdict,
     networks: &Networks,

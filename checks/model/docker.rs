@@ -31,6 +31,9 @@ pub struct EngineSeen {
     /// The command that starts it, where this machine has one: a systemd unit, Docker Desktop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_with: Option<String>,
+    /// Where a context is meant that is not defined: those that are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contexts: Vec<String>,
     pub answer: Known<Engine>,
 }
 

@@ -79,6 +79,7 @@ pub(crate) fn facts() -> Facts {
             user: None,
             socket_group: None,
             start_with: None,
+            contexts: Vec::new(),
             answer: Ok(Engine { name: "docker".into(), version: "28.1.1".into(), api: "1.49".into(), info: None }),
         }),
         containers: Ok(containers),

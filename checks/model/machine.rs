@@ -5,7 +5,8 @@ use crate::model::docker::EngineSeen;
 /// Where containers take another machine, or another namespace, for "the host".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Machine {
-    /// Docker in RootlessKit's network namespace: `SecurityOptions` of `GET /info` has `name=rootless`.
+    /// Docker in RootlessKit's network namespace: `SecurityOptions` of `GET /info` has `name=rootless`, or the socket is where
+    /// `dockerd-rootless.sh` makes it.
     Rootless,
     /// In a virtual machine, by `OperatingSystem` of `GET /info`: `Docker Desktop`, `OrbStack`.
     Desktop,
@@ -13,6 +14,12 @@ pub enum Machine {
     /// In a virtual machine of Lima, by the path of the socket.
     Colima,
     Lima,
+}
+
+/// `unix:///run/user/1000/docker.sock`
+fn at_user(endpoint: &str) -> bool {
+    let rest = endpoint.strip_prefix("unix:///run/user/").and_then(|rest| rest.split_once('/'));
+    rest.is_some_and(|(_, socket)| socket == "docker.sock")
 }
 
 impl Machine {
@@ -28,7 +35,9 @@ impl Machine {
             () if system.contains("OrbStack") || at(&["/.orbstack/"]) => Some(Self::OrbStack),
             () if at(&["/.colima/", "/colima/"]) => Some(Self::Colima),
             () if at(&["/.lima/", "/.rd/"]) => Some(Self::Lima),
-            () if answer.name == "docker" && info.is_some_and(|info| info.rootless) => Some(Self::Rootless),
+            () if answer.name == "docker" && (info.is_some_and(|info| info.rootless) || at_user(&engine.endpoint)) => {
+                Some(Self::Rootless)
+            }
             () => None,
         }
     }
@@ -58,5 +67,32 @@ impl Machine {
             Self::Desktop | Self::OrbStack => Some("host.docker.internal"),
             Self::Colima | Self::Lima => Some("host.lima.internal"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{docker::EngineInfo, example};
+
+    #[test]
+    fn the_engine_says_where_it_runs_and_else_its_socket_does() {
+        let of = |name: &str, endpoint: &str, system: &str, rootless: bool| {
+            let mut engine = example::facts().engine.unwrap();
+            engine.endpoint = format!("unix://{endpoint}");
+            let answer = engine.answer.as_mut().unwrap();
+            answer.name = name.into();
+            answer.info = Some(Ok(EngineInfo { operating_system: system.into(), rootless, ..EngineInfo::default() }));
+            Machine::of(&engine)
+        };
+        let debian = "Debian GNU/Linux 12 (bookworm)";
+        assert_eq!(of("docker", "/var/run/docker.sock", debian, false), None);
+        assert_eq!(of("docker", "/var/run/docker.sock", debian, true), Some(Machine::Rootless));
+        assert_eq!(of("docker", "/run/user/1000/docker.sock", debian, false), Some(Machine::Rootless));
+        assert_eq!(of("podman", "/run/user/1000/podman/podman.sock", debian, true), None, "it has no RootlessKit");
+        assert_eq!(of("docker", "/var/run/docker.sock", "Docker Desktop", false), Some(Machine::Desktop));
+        assert_eq!(of("docker", "/home/ann/.colima/default/docker.sock", debian, false), Some(Machine::Colima));
+        assert_eq!(of("docker", "/home/ann/.rd/docker.sock", debian, false), Some(Machine::Lima));
+        assert_eq!(of("docker", "/home/ann/.orbstack/run/docker.sock", "OrbStack", false), Some(Machine::OrbStack));
     }
 }

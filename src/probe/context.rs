@@ -16,6 +16,8 @@ pub(crate) struct Chosen {
     pub(crate) endpoint: String,
     /// `DOCKER_HOST`, `docker context desktop-linux`, `the default`.
     pub(crate) by: String,
+    /// The contexts that there are, where the one that was meant is none of them.
+    pub(crate) contexts: Vec<String>,
 }
 
 #[cfg(windows)]
@@ -27,8 +29,9 @@ const DEFAULT: &str = "unix:///var/run/docker.sock";
 /// of the other usual sockets that is.
 pub(crate) fn choose() -> Chosen {
     let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+    let chosen = |endpoint: String, by: String| Chosen { endpoint, by, contexts: Vec::new() };
     if let Some(endpoint) = variable("DOCKER_HOST") {
-        return Chosen { endpoint: without_secrets(&endpoint), by: "DOCKER_HOST".to_owned() };
+        return chosen(without_secrets(&endpoint), "DOCKER_HOST".to_owned());
     }
     let folder = docker_folder();
     let named = match variable("DOCKER_CONTEXT") {
@@ -38,17 +41,22 @@ pub(crate) fn choose() -> Chosen {
         }
     };
     if let Some((name, by)) = named.filter(|(name, _)| name != "default") {
-        let endpoint = folder.as_deref().and_then(|folder| endpoint_of(folder, &name));
-        return Chosen { endpoint: endpoint.unwrap_or_else(|| format!("context {name}, which is not defined")), by };
+        let all = folder.as_deref().map(every_context).unwrap_or_default();
+        if let Some((_, endpoint)) = all.iter().find(|(own, _)| *own == name) {
+            return chosen(endpoint.clone(), by);
+        }
+        // The command has this one without a file.
+        let mut contexts: Vec<String> =
+            ["default".to_owned()].into_iter().chain(all.into_iter().map(|(name, _)| name)).collect();
+        contexts.sort();
+        return Chosen { endpoint: format!("context {name}, which is not defined"), by, contexts };
     }
     if Path::new(DEFAULT.trim_start_matches("unix://")).exists() || cfg!(windows) {
-        return Chosen { endpoint: DEFAULT.to_owned(), by: "the default".to_owned() };
+        return chosen(DEFAULT.to_owned(), "the default".to_owned());
     }
     match usual_sockets().into_iter().find(|(path, _)| path.exists()) {
-        Some((path, what)) => {
-            Chosen { endpoint: unix(&path), by: format!("the socket of {what}, as the default one is not there") }
-        }
-        None => Chosen { endpoint: DEFAULT.to_owned(), by: "the default".to_owned() },
+        Some((path, what)) => chosen(unix(&path), format!("the socket of {what}, as the default one is not there")),
+        None => chosen(DEFAULT.to_owned(), "the default".to_owned()),
     }
 }
 
@@ -156,8 +164,4 @@ fn every_context(folder: &Path) -> Vec<(String, String)> {
             Some((meta.name, without_secrets(&meta.endpoints.docker?.host)))
         })
         .collect()
-}
-
-fn endpoint_of(folder: &Path, name: &str) -> Option<String> {
-    every_context(folder).into_iter().find(|(own, _)| own == name).map(|(_, endpoint)| endpoint)
 }

@@ -88,6 +88,7 @@ pub(crate) async fn engine(deadline: Deadline) -> (EngineSeen, Option<Engined>) 
         user: None,
         socket_group: None,
         start_with: None,
+        contexts: chosen.contexts.clone(),
         answer,
     };
     if let Err(missing) = &seen.answer {
@@ -879,6 +880,20 @@ fn start_with(endpoint: &str) -> Option<String> {
         }
         _ if endpoint.contains("/.docker/") && exists("/Applications/Docker.app") => Some("open -a Docker".to_owned()),
         _ if endpoint.contains("/.colima/") => Some("colima start".to_owned()),
+        _ if exists("/run/systemd/system") => unit_of(endpoint).map(str::to_owned),
+        _ => None,
+    }
+}
+
+/// The command for the unit that an engine's own installer makes, by the path of its socket.
+fn unit_of(endpoint: &str) -> Option<&'static str> {
+    let path = endpoint.strip_prefix("unix://")?;
+    let of_user = path.strip_prefix("/run/user/").and_then(|rest| rest.split_once('/')).map(|(_, socket)| socket);
+    match (of_user, path) {
+        (Some("docker.sock"), _) => Some("systemctl --user start docker"),
+        (Some("podman/podman.sock"), _) => Some("systemctl --user start podman.socket"),
+        (_, "/run/podman/podman.sock") => Some("sudo systemctl start podman.socket"),
+        _ if path.ends_with("/.docker/desktop/docker.sock") => Some("systemctl --user start docker-desktop"),
         _ => None,
     }
 }
@@ -898,6 +913,16 @@ mod tests {
         assert_eq!(program(&["cat", "/etc/caddy"]), None);
         let waiting = "until nc -z mitmproxy 8081; do sleep 1; done; exec caddy run --config x";
         assert_eq!(program(&["sh", "-c", waiting]), Some(Program::Caddy));
+    }
+
+    #[test]
+    fn a_socket_tells_which_unit_makes_it() {
+        let unit = |path: &str| unit_of(&format!("unix://{path}"));
+        assert_eq!(unit("/run/user/1000/docker.sock"), Some("systemctl --user start docker"));
+        assert_eq!(unit("/run/user/1000/podman/podman.sock"), Some("systemctl --user start podman.socket"));
+        assert_eq!(unit("/run/podman/podman.sock"), Some("sudo systemctl start podman.socket"));
+        assert_eq!(unit("/home/ann/.docker/desktop/docker.sock"), Some("systemctl --user start docker-desktop"));
+        assert_eq!((unit("/srv/docker.sock"), unit_of("tcp://127.0.0.1:2375")), (None, None));
     }
 
     #[test]

@@ -378,6 +378,16 @@ mod tests {
         assert_eq!((view.connections[1].host.as_str(), view.connections[1].port), ("::1", 1));
     }
 
+    /// As Caddy does: what is served on 127.0.0.1 only is reached by `localhost`, though that may be ::1 first.
+    #[tokio::test]
+    async fn localhost_is_tried_at_both_its_addresses() {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let wanted = [Connection { host: "localhost".into(), port, greet: false }];
+        let seen = connect_all("from here", &wanted, &[]).await.remove(0);
+        assert_eq!((seen.answer, seen.ip), (ConnectionAnswer::Accepted, Some(Ipv4Addr::LOCALHOST.into())));
+    }
+
     #[test]
     fn an_image_without_a_shell_gives_no_view() {
         let output = "OCI runtime exec failed: exec failed: unable to start container process: exec: \"sh\": executable file not found";

@@ -35,9 +35,12 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "backend-stopped", up: backend_stopped, then: backend_stopped_then },
     Setup { name: "port-held-by-container", up: port_held_by_container, then: port_held_by_container_then },
     Setup { name: "port-held-by-process", up: port_held_by_process, then: port_held_by_process_then },
+    Setup { name: "caddy-port-held-on-host-network", up: caddy_port_held, then: caddy_port_held_then },
+    Setup { name: "udp-port-held", up: udp_port_held, then: udp_port_held_then },
     Setup { name: "port-held-on-host-network", up: port_held_on_host_network, then: port_held_on_host_network_then },
     Setup { name: "host-gateway-missing", up: host_gateway_missing, then: host_gateway_missing_then },
     Setup { name: "host-service-on-loopback", up: host_service_on_loopback, then: host_service_on_loopback_then },
+    Setup { name: "host-port-of-container", up: host_port_of_container, then: host_port_of_container_then },
     Setup { name: "host-service-missing", up: host_service_missing, then: host_service_missing_then },
     Setup { name: "firewall", up: firewall, then: firewall_then },
     Setup { name: "misspelt-dial", up: misspelt_dial, then: misspelt_dial_then },
@@ -664,6 +667,43 @@ fn port_held_on_host_network_then(lab: &Lab) {
     diagnosis.folds(&["container-health"]);
 }
 
+/// Caddy on the host's network, where another program has its port.
+fn caddy_port_held(lab: &Lab) {
+    one_bridge(lab);
+    docker(&["rm", "-f", "caddy"]);
+    lab.host_backend("0.0.0.0", ENTRY);
+    let caddyfile = lab.caddyfile(&format!("{{\n\thttp_port {ENTRY}\n}}\n{}", site("127.0.0.1:18082")));
+    lab.run("caddy", &format!("--network host -v {}:/etc/caddy/Caddyfile:ro {CADDY}", caddyfile.display()));
+    wait_exited("caddy");
+}
+
+fn caddy_port_held_then(lab: &Lab) {
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    let roots = diagnosis.root_causes();
+    let cause = format!("fail port-conflict: port {ENTRY} of the host, which caddy wants, is held by python3");
+    assert!(roots[0].starts_with(&cause), "{roots:?}");
+    diagnosis.folds(&["container-health"]);
+}
+
+/// Another container has the UDP port that Caddy would publish for HTTP/3.
+fn udp_port_held(lab: &Lab) {
+    one_bridge(lab);
+    docker(&["rm", "-f", "caddy"]);
+    lab.backend("other", "--network app-net -p 127.0.0.1:18443:443/udp");
+    let caddyfile = lab.caddyfile(&site("mitmproxy:8080"));
+    let mount = format!("-v {}:/etc/caddy/Caddyfile:ro", caddyfile.display());
+    let publish = format!("{} -p 127.0.0.1:18443:443/udp", publish());
+    assert!(!lab.try_run("caddy", &format!("--network app-net {publish} {mount} {CADDY}")).status.success());
+}
+
+fn udp_port_held_then(lab: &Lab) {
+    let cause = "port-conflict: port 18443/udp of the host, which caddy wants, is held by other";
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&[cause]).folds(&["container-health"]);
+}
+
 fn dialling_the_host(lab: &Lab, options: &str) {
     lab.network("app-net");
     lab.mitmweb("mitmproxy", &format!("--network app-net {options}"), "http://host.docker.internal:13000");
@@ -697,6 +737,25 @@ fn host_gateway_missing_then(lab: &Lab) {
 fn host_service_on_loopback(lab: &Lab) {
     lab.host_backend("127.0.0.1", 13000);
     dialling_the_host(lab, GATEWAY);
+}
+
+/// The service is a container's, published for this machine only.
+fn host_port_of_container(lab: &Lab) {
+    dialling_the_host(lab, GATEWAY);
+    lab.network("shop-net");
+    lab.backend("shop", "--network shop-net -p 127.0.0.1:13000:3000");
+}
+
+fn host_port_of_container_then(lab: &Lab) {
+    lab.does_not_travel(HOST);
+    let diagnosis = lab.doctor(&[]);
+    lab.keep(&diagnosis);
+    let roots = diagnosis.root_causes();
+    let cause =
+        "fail host-docker-internal: shop publishes port 13000 on 127.0.0.1 only, so mitmproxy cannot reach it at";
+    assert!(roots[0].starts_with(cause), "{roots:?}");
+    assert_eq!(diagnosis.commands(0).trim(), "docker network connect shop-net mitmproxy");
+    diagnosis.folds(&["flows-nonzero"]);
 }
 
 fn host_service_on_loopback_then(lab: &Lab) {
