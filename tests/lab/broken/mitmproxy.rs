@@ -333,7 +333,9 @@ fn certificate_of_earlier_then(lab: &Lab) {
     lab.set_option("mitmproxy", r#"{"ssl_insecure": true}"#);
     lab.travels(HOST);
     lab.set_option("mitmproxy", r#"{"ssl_insecure": false}"#);
-    named(lab, &[], &[]).warns("backend-reachable: mitmproxy did not trust the certificate of shop:3443, by an event of ");
+    let diagnosis = named(lab, &[], &[]);
+    diagnosis.warns_of("backend-reachable");
+    assert!(diagnosis.text.contains("did not trust the certificate of shop:3443"), "{}", diagnosis.text);
 }
 
 /// A filter that was left on holds every request.
