@@ -279,6 +279,10 @@ pub struct Handler {
     /// `reverse_proxy`: how one of several upstreams is chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load_balancing: Option<Box<LoadBalancing>>,
+    /// `reverse_proxy`: whether Caddy asks its upstreams by itself whether they are well (`health_checks.active`), at the address
+    /// that it dials.
+    #[serde(skip_serializing_if = "is_false")]
+    pub health_checks: bool,
     /// `reverse_proxy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transport: Option<Box<Transport>>,
@@ -321,6 +325,8 @@ struct HandlerFields {
     dynamic_upstreams: Option<Box<DynamicUpstreams>>,
     #[serde(default, deserialize_with = "lenient")]
     load_balancing: Option<Box<LoadBalancing>>,
+    #[serde(default, deserialize_with = "active")]
+    health_checks: bool,
     #[serde(default, deserialize_with = "lenient")]
     transport: Option<Box<Transport>>,
     #[serde(default, deserialize_with = "lenient")]
@@ -371,6 +377,7 @@ impl From<HandlerFields> for Handler {
             upstreams: fields.upstreams,
             dynamic_upstreams: fields.dynamic_upstreams,
             load_balancing: fields.load_balancing,
+            health_checks: fields.health_checks,
             transport: fields.transport,
             headers: fields.headers,
             handle_response: fields.handle_response,
@@ -652,6 +659,16 @@ fn object<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer
 /// A value of another type is as good as absent. Used on leaves only, since it holds the value in memory.
 fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(deserializer: D) -> Result<T, D::Error> {
     Ok(typed(Value::deserialize(deserializer)?).unwrap_or_default())
+}
+
+/// Of `health_checks` whether there are active ones to the upstream's own address; or `true`, as it is recorded. Without a path
+/// Caddy makes none, and a port leads elsewhere (`ActiveHealthChecks` in `healthchecks.go`).
+fn active<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let active = &value["active"];
+    let says = |name: &str| active[name].as_str().is_some_and(|text| !text.is_empty());
+    let elsewhere = active["port"].as_u64().is_some_and(|port| port != 0) || says("upstream");
+    Ok(value == Value::Bool(true) || (says("uri") || says("path")) && !elsewhere)
 }
 
 fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
