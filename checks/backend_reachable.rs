@@ -1,5 +1,5 @@
 use crate::model::{
-    Action, Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Outlook, Paths, Place, Role, Setup, Verdict,
+    Action, Edit, Evidence, Finding, Fix, Gap, Hop, Missing, Outlook, Paths, Place, Role, Setup, Severity, Verdict,
     docker::{Container, Containers},
     facts::Attempt,
     fix::{self, ApiAt},
@@ -18,7 +18,8 @@ check! {
     /// ## What it looks at
     /// A connection from mitmproxy's own place to the target of each of its modes. Where the target is https, where its port
     /// ends in 443, and with `--probe`, also whether it answers a greeting in TLS. That a certificate is refused is read from
-    /// mitmweb's events, and only where the newest of its errors says so and no other target could be meant.
+    /// mitmweb's events, and only where the newest of its errors says so and no other target could be meant. It is a warning where
+    /// mitmproxy has connected there since without such an error: mitmweb keeps the event until it ends.
     ///
     /// ## Why it matters
     /// With the default `connection_strategy=eager` a backend that is down leaves no trace: mitmproxy closes Caddy's connection
@@ -178,11 +179,12 @@ impl Case<'_> {
                 return false;
             }
             ConnectionAnswer::Refused => verdict.findings.push(self.refused(connection)),
-            ConnectionAnswer::TimedOut => verdict.findings.push(self.unreachable(
-                connection,
-                format!("{} does not answer {}: the connection times out", hop.dial, hop.from),
-                "no answer in time",
-            )),
+            ConnectionAnswer::TimedOut => {
+                let summary = format!("{} does not answer {}: the connection times out", hop.dial, hop.from);
+                verdict
+                    .findings
+                    .push(self.unreachable(connection, summary, "no answer in time").fix(self.look_between()));
+            }
             // The tools of an image fail for reasons of their own.
             ConnectionAnswer::Failed(why) if self.view.way == Way::Exec => {
                 let reason = format!("whether {} accepts could not be tried from inside {}: {why}", hop.dial, hop.from);
@@ -190,7 +192,7 @@ impl Case<'_> {
             }
             ConnectionAnswer::Failed(why) => {
                 let summary = format!("{} cannot connect to {}: {why}", hop.from, hop.dial);
-                verdict.findings.push(self.unreachable(connection, summary, why));
+                verdict.findings.push(self.unreachable(connection, summary, why).fix(self.look_between()));
             }
         }
         true
@@ -295,6 +297,22 @@ impl Case<'_> {
         }
     }
 
+    /// What drops packets on the way leaves no trace, so a person has to look.
+    fn look_between(&self) -> Fix {
+        let (from, dial) = (&self.hop.from, &self.hop.dial);
+        let title = match self.hop.to.as_ref().filter(|to| self.containers.named(to).is_some()) {
+            Some(to) => format!(
+                "look at what stands between {from} and {to}: that both are on one network now (docker inspect), and the firewall rules \
+                 for it, in {to} itself and on the host (iptables -L DOCKER-USER -v -n; iptables -L FORWARD -v -n)"
+            ),
+            None => format!(
+                "look at what stands between {from} and {dial}: whether that address is right and its machine up, a firewall there or \
+                 on the way, and the routes of this host (a VPN)"
+            ),
+        };
+        Fix::new(title, Action::Manual)
+    }
+
     fn refused(&self, connection: &ConnectionSeen) -> Finding {
         let hop = self.hop;
         let summary = format!("{} refuses {}'s connections", hop.dial, hop.from);
@@ -373,13 +391,20 @@ impl Case<'_> {
 
     fn refused_certificate(&self, connection: &ConnectionSeen, event: &str) -> Finding {
         let (from, dial) = (&self.hop.from, &self.hop.dial);
-        let finding = self
-            .finding(
-                connection,
-                format!("{from} does not trust the certificate of {dial}, by the newest error in its events"),
-            )
-            .seen("mitmweb's newest error", event)
-            .seen("ssl_insecure", "off");
+        let finding = if self.seen.is_some_and(|seen| seen.connected_since) {
+            // `[15:45:12.644][172.18.0.3:53204] Server TLS ...`; 8.x tells no time.
+            let time = event.strip_prefix('[').and_then(|rest| rest.split(['.', ']']).next());
+            let time = time.map_or_else(|| "of earlier".to_owned(), |time| format!("of {time}"));
+            let summary = format!("{from} did not trust the certificate of {dial}, by an event {time}");
+            let later = "it has connected there after that, without such an error";
+            let finding = Finding { severity: Severity::Warn, ..self.finding(connection, summary) };
+            finding.seen("since then", later)
+        } else {
+            let summary = format!("{from} does not trust the certificate of {dial}, by the newest error in its events");
+            self.finding(connection, summary)
+        }
+        .seen("mitmweb's newest error", event)
+        .seen("ssl_insecure", "off");
         let part = self.setup.part(from).zip(self.seen);
         let Some((part, seen)) = part else { return finding };
         let action = Action::SetOption {
@@ -556,6 +581,13 @@ mod tests {
         assert!(finding.fixes[0].action.commands()[0].contains(r#"{\"ssl_insecure\": true}"#));
         let other = "error establishing server connection: [Errno 111] Connect call failed";
         assert_eq!(judged(with_events(&[failed, other])).worst(), None);
+        let mut since = with_events(&[&format!("[02:07:09.887][172.24.0.4:34642] {failed}")]);
+        seen(&mut since).connected_since = true;
+        let finding = judged(since).findings.remove(0);
+        assert_eq!(
+            (finding.severity, finding.summary.as_str()),
+            (Severity::Warn, "mitmproxy did not trust the certificate of backend:3443, by an event of 02:07:09")
+        );
         let mut insecure = with_events(&[failed]);
         seen(&mut insecure).options.as_mut().unwrap().ssl_insecure = true;
         assert_eq!(judged(insecure).worst(), None);
@@ -639,5 +671,6 @@ mod tests {
         assert_eq!(tls.findings[0].outlook, Outlook::Stays);
         let timed_out = judged(facts(PLAIN, ConnectionAnswer::TimedOut, None));
         assert_eq!(timed_out.findings[0].outlook, Outlook::MayHeal);
+        assert!(timed_out.findings[0].fixes[0].title.contains("between mitmproxy and backend"));
     }
 }

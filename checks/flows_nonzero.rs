@@ -1,10 +1,12 @@
 use crate::model::{
     Action, Apply, Evidence, Finding, Fix, Gap, Hop, Missing, Path, Paths, Place, Role, Setup, Verdict,
+    caddy::{Caddies, CaddySeen},
     docker::Containers,
     facts::{Attempt, Kind},
     mitmproxy::{Interface, Mitmproxies, MitmproxySeen},
-    path::HopKind,
+    path::{Dial, HopKind},
     probed::{FlowsSeen, Leg, ProbeAnswer, Probed, RequestSeen},
+    route,
     text::{self, shell},
 };
 
@@ -50,7 +52,7 @@ check! {
         "backend-reachable",
         "capture-filters",
     ],
-    needs: [Setup, Mitmproxies, Attempt<Paths>, Attempt<Containers>, Attempt<Probed>],
+    needs: [Setup, Mitmproxies, Attempt<Paths>, Attempt<Containers>, Attempt<Probed>, Attempt<Caddies>],
     run: run,
 }
 
@@ -60,6 +62,7 @@ fn run(
     paths: Result<&Paths, &Missing>,
     containers: Result<&Containers, &Missing>,
     probed: Result<&Probed, &Missing>,
+    caddies: Result<&Caddies, &Missing>,
 ) -> Verdict {
     let mut verdict = Verdict::default();
     verdict.gaps.extend(setup.gap(Role::Mitmproxy));
@@ -97,7 +100,14 @@ fn run(
             Ok(0) => verdict.findings.push(none(setup, seen, paths.ok(), containers.ok())),
             Ok(count) => {
                 total += count;
-                verdict.evidence.push(Evidence::new(&part.name, flows(*count)));
+                let asks = caddies.ok().zip(paths.ok()).and_then(|(all, paths)| health_checks(all, paths, &part.name));
+                let value = match asks {
+                    Some(caddy) => {
+                        format!("{}, of which any may be a health check of {caddy}: they go through it", flows(*count))
+                    }
+                    None => flows(*count),
+                };
+                verdict.evidence.push(Evidence::new(&part.name, value));
             }
             Err(missing) => {
                 let reason = format!("the flows of {} could not be counted: {missing}", part.name);
@@ -111,6 +121,25 @@ fn run(
     }
     verdict.summary = format!("{} captured", flows(total));
     verdict
+}
+
+/// A Caddy whose active health checks go to a mode of this mitmproxy, each of which becomes a flow.
+fn health_checks<'c>(caddies: &'c Caddies, paths: &Paths, mitmproxy: &str) -> Option<&'c str> {
+    let leads = |caddy: &str, dial: &str| {
+        let dial = Dial::read(dial);
+        paths.hops.iter().any(|hop| {
+            hop.kind == HopKind::Upstream
+                && hop.from == caddy
+                && Some(&hop.dial) == dial.as_ref()
+                && hop.to.as_deref() == Some(mitmproxy)
+        })
+    };
+    let asks = |seen: &&CaddySeen| {
+        let proxies = seen.config.as_ref().map(route::proxies).unwrap_or_default();
+        let checked = proxies.iter().map(|proxy| proxy.handler).filter(|handler| handler.health_checks);
+        checked.into_iter().any(|handler| handler.upstreams.iter().any(|own| leads(&seen.name, &own.dial)))
+    };
+    caddies.0.iter().find(asks).map(|seen| seen.name.as_str())
 }
 
 fn flows(count: u64) -> String {
@@ -414,6 +443,30 @@ mod tests {
 
     fn seen(facts: &mut Facts) -> &mut MitmproxySeen {
         &mut facts.mitmproxies.as_mut().unwrap().0[0]
+    }
+
+    #[test]
+    fn health_checks_of_caddy_are_told_beside_the_count() {
+        let value = |health_checks: &str| {
+            let config = format!(
+                r#"{{"apps":{{"http":{{"servers":{{"s":{{"listen":[":80"],"routes":[{{"handle":[{{"handler":"reverse_proxy",
+                "health_checks":{health_checks},"upstreams":[{{"dial":"mitmproxy:8080"}}]}}]}}]}}}}}}}}}}"#
+            );
+            let mut facts = example::healthy();
+            let config: crate::model::caddy::CaddyConfig = serde_json::from_str(&config).unwrap();
+            let recorded = serde_json::to_string(&config).unwrap();
+            assert_eq!(serde_json::from_str::<crate::model::caddy::CaddyConfig>(&recorded).unwrap(), config);
+            facts.caddies.as_mut().unwrap().0[0].config = Ok(config);
+            let mut verdict = (CHECK.run)(&Context::new(facts));
+            verdict.evidence.remove(0).value
+        };
+        let told = "3 flows, of which any may be a health check of caddy: they go through it";
+        assert_eq!(value(r#"{"active":{"uri":"/health","interval":10000000000}}"#), told);
+        for none in
+            [r#"{"passive":{"max_fails":1}}"#, r#"{"active":{}}"#, r#"{"active":{"uri":"/","port":9000}}"#, "null"]
+        {
+            assert_eq!(value(none), "3 flows", "{none}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::model::{
     mitmproxy::{Interface, Mitmproxies, MitmproxySeen},
     path::HopKind,
     probed::{Leg, Probed, RequestSeen},
-    text,
+    text::{self, shell},
 };
 
 check! {
@@ -108,6 +108,18 @@ fn status(seen: Option<&RequestSeen>) -> Option<u16> {
 /// `12.3 ms`
 fn ms(us: u64) -> String {
     format!("{}.{} ms", us / 1000, us % 1000 / 100)
+}
+
+/// The command of a mitmweb with mitmdump in its place, which knows no option of the web interface.
+fn as_mitmdump(seen: &MitmproxySeen) -> Edit {
+    let line = &seen.command_line;
+    let modes = seen.modes().0.into_iter().map(|mode| format!(" --mode {}", shell(&mode.spec)));
+    let set = line.set.iter().filter(|(name, _)| !name.starts_with("web_"));
+    let set = set.map(|(name, value)| format!(" --set {}", shell(&format!("{name}={value}"))));
+    let is_whole = !line.unread && line.other_set.is_empty();
+    let rest = if is_whole { "" } else { "  # and its other options, but none that begins with web" };
+    let text = format!("mitmdump{}{rest}", modes.chain(set).collect::<String>());
+    Edit { file: format!("the command of {}, instead of mitmweb", seen.name), language: "sh", text }
 }
 
 impl Cases<'_> {
@@ -219,12 +231,10 @@ impl Cases<'_> {
                 finding.seen("stream_large_bodies", "not set: an answer is passed on when all of it has come").fix(fix);
         }
         if seen.command_line.interface == Interface::Mitmweb {
-            finding = finding.fix(Fix::new(
-                format!(
-                    "where nobody looks at the flows, run mitmdump in {name}: it has no web interface to keep current"
-                ),
-                Action::Manual,
-            ));
+            let title = format!(
+                "where nobody looks at the flows, run mitmdump in {name}: it has no web interface to keep current"
+            );
+            finding = finding.fix(Fix::new(title, Action::Manual).edit(as_mitmdump(seen)));
         }
         let target = hops.iter().find(|hop| hop.kind == HopKind::Target).map(|hop| hop.leads_to());
         let title = match target {
@@ -308,6 +318,17 @@ mod tests {
         change(&mut facts, &mut probed);
         facts.probed = Ok(probed);
         (CHECK.run)(&Context::new(facts))
+    }
+
+    #[test]
+    fn mitmdump_is_written_with_the_modes_of_this_setup() {
+        let mut facts = example::healthy();
+        let seen = &mut facts.mitmproxies.as_mut().unwrap().0[0];
+        let set = [("web_host", "0.0.0.0"), ("keep_host_header", "true")];
+        seen.command_line.set = set.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        assert_eq!(as_mitmdump(seen).text, "mitmdump --mode reverse:http://backend:3000 --set keep_host_header=true");
+        seen.command_line.other_set = vec!["web_password".into()];
+        assert!(as_mitmdump(seen).text.ends_with("# and its other options, but none that begins with web"));
     }
 
     #[test]

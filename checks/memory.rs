@@ -115,9 +115,10 @@ fn too_much(name: &str, usage: &Usage, most: &Thresholds) -> Option<String> {
             let percent = u128::from(usage.memory) * 100 / u128::from(limit);
             Some(format!("{name} uses {memory} of the {} that it may ({percent} %)", size(limit)))
         }
-        None if usage.memory / MIB >= most.memory_mib && usage.memory > most.memory_mib.saturating_mul(MIB) => {
-            Some(format!("{name} uses {memory}, and nothing limits it"))
-        }
+        limit if usage.memory > most.memory_mib.saturating_mul(MIB) => Some(match limit {
+            Some(limit) => format!("{name} uses {memory}, which is much, of the {} that it may", size(limit)),
+            None => format!("{name} uses {memory}, and nothing limits it"),
+        }),
         _ => None,
     }
 }
@@ -222,7 +223,9 @@ mod tests {
         assert_eq!(verdict.evidence[2], Evidence::new("mitmproxy's flows", "3"));
         let verdict = judged(GIB, None, |_| {});
         assert_eq!((verdict.worst(), verdict.summary.as_str()), (None, "mitmproxy uses 1.0 GiB, and has no limit"));
-        assert_eq!(judged(8 * GIB, Some(10 * GIB), |_| {}).worst(), None);
+        assert_eq!(judged(GIB, Some(10 * GIB), |_| {}).worst(), None);
+        let much = judged(2 * GIB, Some(10 * GIB), |_| {});
+        assert_eq!(much.findings[0].summary, "mitmproxy uses 2.0 GiB, which is much, of the 10.0 GiB that it may");
     }
 
     #[test]

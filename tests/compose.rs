@@ -160,7 +160,7 @@ fn what_would_fail_at_up_or_after_is_found() {
     assert_says(&report, "dns-lookup", &["backen", "nobody's name"]);
     assert!(edits(&report, "dns-lookup").contains("reverse:http://backend:3000"), "{report}");
     assert!(!fixes(&report).iter().any(|fix| fix["title"].as_str().unwrap().ends_with(" now")), "{report}");
-    assert!(edits(&report, "container-health").contains("command: mitmweb"), "{report}");
+    assert!(edits(&report, "container-health").contains("command: [\"mitmweb\","), "{report}");
     let commands: Vec<Value> = fixes(&report).into_iter().map(|fix| fix["commands"].clone()).collect();
     assert!(commands.contains(&json!(["docker network create edge-net"])), "{commands:?}");
 }

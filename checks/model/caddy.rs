@@ -317,6 +317,10 @@ pub struct Handler {
     /// `reverse_proxy`: how one of several upstreams is chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load_balancing: Option<Box<LoadBalancing>>,
+    /// `reverse_proxy`: whether Caddy asks its upstreams by itself whether they are well (`health_checks.active`), at the address
+    /// that it dials.
+    #[serde(skip_serializing_if = "is_false")]
+    pub health_checks: bool,
     /// `reverse_proxy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transport: Option<Box<Transport>>,
@@ -359,6 +363,8 @@ struct HandlerFields {
     dynamic_upstreams: Option<Box<DynamicUpstreams>>,
     #[serde(default, deserialize_with = "lenient")]
     load_balancing: Option<Box<LoadBalancing>>,
+    #[serde(default, deserialize_with = "active")]
+    health_checks: bool,
     #[serde(default, deserialize_with = "lenient")]
     transport: Option<Box<Transport>>,
     #[serde(default, deserialize_with = "lenient")]
@@ -414,6 +420,7 @@ impl From<HandlerFields> for Handler {
             upstreams: if proxies { fields.upstreams } else { Vec::new() },
             dynamic_upstreams: fields.dynamic_upstreams.filter(|_| proxies),
             load_balancing: fields.load_balancing.filter(|_| proxies),
+            health_checks: proxies && fields.health_checks,
             transport: fields.transport.filter(|_| proxies),
             headers: fields.headers.filter(|_| proxies),
             handle_response: if responds { fields.handle_response } else { Vec::new() },
@@ -718,6 +725,16 @@ fn without_secrets(texts: Vec<String>) -> Vec<String> {
 /// Nearly all texts have nothing that could be one, and a config may have many thousands of them.
 fn without_secret(text: String) -> String {
     if text.contains(['{', '@']) { text::of_config(&text) } else { text }
+}
+
+/// Of `health_checks` whether there are active ones to the upstream's own address; or `true`, as it is recorded. Without a path
+/// Caddy makes none, and a port leads elsewhere (`ActiveHealthChecks` in `healthchecks.go`).
+fn active<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let active = &value["active"];
+    let says = |name: &str| active[name].as_str().is_some_and(|text| !text.is_empty());
+    let elsewhere = active["port"].as_u64().is_some_and(|port| port != 0) || says("upstream");
+    Ok(value == Value::Bool(true) || (says("uri") || says("path")) && !elsewhere)
 }
 
 fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {

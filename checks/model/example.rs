@@ -125,6 +125,7 @@ pub(crate) fn facts() -> Facts {
             flows: Ok(3),
             held: None,
             events: Some(Ok(Vec::new())),
+            connected_since: false,
             complaints: None,
             published: None,
             usage: None,

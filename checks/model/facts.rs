@@ -131,7 +131,7 @@ pub struct Thresholds {
     pub latency_times: u64,
     /// `memory`: how much of its limit mitmproxy uses, in percent.
     pub memory_percent: u64,
-    /// `memory`: how much mitmproxy uses when nothing limits it, in MiB.
+    /// `memory`: how much mitmproxy uses, whatever its limit is, in MiB.
     pub memory_mib: u64,
 }
 

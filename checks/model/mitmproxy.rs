@@ -49,6 +49,9 @@ pub struct MitmproxySeen {
     /// The last lines of its events that tell why a request went wrong, the newest last, redacted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<Known<Vec<String>>>,
+    /// Whether it connected to a target of one of its modes after the newest of these, and had no such error since.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub connected_since: bool,
     /// Its newest warnings and errors, whatever they are about, the newest last, redacted; kept for `doctor report` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complaints: Option<Known<Vec<String>>>,

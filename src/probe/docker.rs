@@ -903,6 +903,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_has_to_be_healthy_first_is_read_from_the_label_of_compose() {
+        let label = "mitmproxy:service_healthy:false,db:service_started:true,cache:service_healthy:true";
+        assert_eq!(waits_for_healthy(label), ["mitmproxy", "cache"]);
+        assert!(waits_for_healthy("").is_empty());
+    }
+
+    #[test]
     fn recognises_caddy_by_its_command() {
         for words in
             [&["caddy", "run", "--config", "x"][..], &["/usr/bin/caddy", "docker-proxy"], &["sh", "-c", "caddy run"]]

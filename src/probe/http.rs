@@ -1,6 +1,10 @@
 //! One HTTP question at a time: no proxy, no redirect, an answer of at most [`CAP`] bytes.
 
-use std::{error::Error, io, time::Duration};
+use std::{
+    error::Error,
+    io,
+    time::{Duration, Instant},
+};
 
 use caddy_doctor_checks::model::{Missing, facts::Kind, probed::ProbeAnswer};
 use http_body_util::BodyExt;
@@ -121,17 +125,19 @@ pub(crate) async fn ask(client: &Client, question: &Question) -> Result<Answer, 
     Ok(answer)
 }
 
-/// Asks, and tells of the answer only what shows who gave it.
+/// Asks, and tells of the answer only what shows who gave it, and how long it took until it began.
 ///
 /// # Errors
 /// When no answer came.
-pub(crate) async fn probe(client: &Client, question: &Question) -> Result<ProbeAnswer, Missing> {
+pub(crate) async fn probe(client: &Client, question: &Question) -> Result<(ProbeAnswer, Duration), Missing> {
+    let start = Instant::now();
     let mut request = client.request(question.method.clone(), &question.url);
     for (name, value) in &question.headers {
         request = request.header(*name, value);
     }
     let failed = |error: reqwest::Error| Missing::failed(question.words(), kind(&error), chain(&error.without_url()));
     let mut response = request.send().await.map_err(failed)?;
+    let began = start.elapsed();
     let headers = |name: &str| -> Vec<String> {
         let all = response.headers().get_all(name).iter();
         all.filter_map(|value| value.to_str().ok()).map(super::redact::line).collect()
@@ -157,7 +163,7 @@ pub(crate) async fn probe(client: &Client, question: &Question) -> Result<ProbeA
         let said = text.split_once("<p>").map_or(&*text, |(_, rest)| rest.split("</p>").next().unwrap_or(rest));
         answer.said = said.lines().next().map(super::redact::line).filter(|said| !said.is_empty());
     }
-    Ok(answer)
+    Ok((answer, began))
 }
 
 /// A request as it is written to a socket, for those who have nothing better: in HTTP/1.0, so that the answer comes in one
@@ -256,6 +262,27 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_of_an_answer_is_that_of_its_beginning() {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let question = Question { cap: 100, ..Question::get(format!("http://{}/", listener.local_addr().unwrap())) };
+        let pause = Duration::from_millis(700);
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfo").unwrap();
+            std::thread::sleep(pause);
+            stream.write_all(b"ur").unwrap();
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let whole = Instant::now();
+        let (answer, began) = runtime.block_on(async { probe(&client().unwrap(), &question).await }).unwrap();
+        server.join().unwrap();
+        assert_eq!((answer.status, answer.length), (200, 4));
+        assert!(began + pause / 2 < whole.elapsed(), "{began:?}");
+    }
 
     #[test]
     fn a_password_is_encoded_and_not_in_the_words() {

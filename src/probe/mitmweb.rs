@@ -48,6 +48,7 @@ pub(crate) async fn ask(
         flows: Err(Missing::NotAsked),
         held: None,
         events: None,
+        connected_since: false,
         complaints: None,
         published: None,
         usage: None,
@@ -100,6 +101,9 @@ pub(crate) async fn ask(
                 let all = |events: &Vec<Event>| telling::events(events.iter().map(|own| (&*own.level, &*own.message)));
                 seen.complaints = Some(events.as_ref().map(all).map_err(Clone::clone));
             }
+            let targets = seen.modes().0.into_iter().filter_map(|mode| mode.target);
+            let targets: Vec<String> = targets.map(|own| text::join_port(&own.host, own.port)).collect();
+            seen.connected_since = events.as_ref().is_ok_and(|events| connected_since(events, &targets));
             seen.events = Some(events.map(|events| {
                 let decisive = decisive_events(&events);
                 let others = events.len() - decisive.len();
@@ -332,6 +336,17 @@ fn decisive_events(events: &[Event]) -> Vec<String> {
     lines
 }
 
+/// Whether a connection to one of these went well after the newest message that tells why a request went wrong. mitmproxy tells
+/// of each when it stands, before TLS: `[15:45:12.644][172.18.0.3:53204] server connect backend:3000 (172.18.0.2:3000)`.
+fn connected_since(events: &[Event], targets: &[String]) -> bool {
+    let connects = |message: &str| {
+        let to = message.split_once("server connect ").and_then(|(_, to)| to.split(' ').next());
+        to.is_some_and(|to| targets.iter().any(|target| target == to))
+    };
+    let since = events.iter().rev().map(|event| event.message.as_str()).take_while(|text| !is_decisive(text));
+    since.into_iter().any(connects)
+}
+
 /// Whether a message tells why a request went wrong.
 pub(crate) fn is_decisive(message: &str) -> bool {
     DECISIVE.iter().any(|needle| message.contains(needle))
@@ -381,6 +396,24 @@ fn count_of(asked: &str, answer: &Answer) -> Known<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_after_the_newest_error_is_seen() {
+        let since = |messages: &[&str]| {
+            let event = |message: &&str| Event { message: (*message).to_owned(), level: "info".into() };
+            connected_since(&messages.iter().map(event).collect::<Vec<_>>(), &["shop:3443".to_owned()])
+        };
+        let connect = "[02:07:09.880][172.24.0.4:34642] server connect shop:3443 (172.24.0.2:3443)";
+        let failed = "[02:07:09.887][172.24.0.4:34642] Server TLS handshake failed. Certificate verify failed: self-signed certificate";
+        assert!(!since(&[connect, failed]));
+        assert!(since(&[connect, failed, connect]));
+        assert!(
+            since(&[connect, failed, "172.24.0.4:34642: server connect shop:3443 (172.24.0.2:3443)"]),
+            "as 8.x tells it"
+        );
+        assert!(!since(&[failed, "[02:07:10.000][172.24.0.4:34650] server connect other:80 (172.24.0.9:80)"]));
+        assert!(!since(&[failed, "error establishing server connection: [Errno 111] Connect call failed"]));
+    }
 
     fn answer(status: u16, body: &str) -> Answer {
         Answer { status, server: None, api_version: None, etag: None, body: body.as_bytes().to_vec() }

@@ -1,7 +1,7 @@
 //! Marked requests through the setup, sent only with `--probe`: one straight to the backend, one to mitmproxy, one to
 //! Caddy, and the same again for the times. They add three request times to a run.
 
-use std::{net::IpAddr, time::Instant};
+use std::net::IpAddr;
 
 use caddy_doctor_checks::model::{
     Facts, Hop, Known, Missing, Path, Paths, Place, Setup,
@@ -240,7 +240,6 @@ fn question(ip: IpAddr, port: u16, path: &str, host: &str) -> Question {
 
 async fn timed(question: Question) -> Known<(ProbeAnswer, u64)> {
     let client = http::client()?;
-    let start = Instant::now();
-    let answer = http::probe(&client, &question).await?;
-    Ok((answer, u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)))
+    let (answer, began) = http::probe(&client, &question).await?;
+    Ok((answer, u64::try_from(began.as_micros()).unwrap_or(u64::MAX)))
 }

@@ -467,6 +467,7 @@ impl Service<'_> {
             flows: Err(missing),
             held: None,
             events: None,
+            connected_since: false,
             complaints: None,
             published: None,
             usage: None,

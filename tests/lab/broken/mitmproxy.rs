@@ -26,6 +26,7 @@ pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "tls-to-plain-backend", up: tls_to_plain, then: tls_to_plain_then },
     Setup { name: "plain-to-tls-backend", up: plain_to_tls, then: plain_to_tls_then },
     Setup { name: "backend-certificate", up: certificate, then: certificate_then },
+    Setup { name: "certificate-of-earlier", up: certificate, then: certificate_of_earlier_then },
     Setup { name: "intercept-holds", up: intercept_holds, then: intercept_holds_then },
     Setup { name: "intercept-set", up: intercept_set, then: intercept_set_then },
     Setup { name: "allow-hosts", up: allow_hosts, then: allow_hosts_then },
@@ -324,6 +325,17 @@ fn certificate_then(lab: &Lab) {
     diagnosis.heal(lab, 0);
     lab.travels(HOST);
     lab.doctor(&[]).blames(&[]);
+}
+
+/// The event of an error that is over stays; that a connection stood since is told with it.
+fn certificate_of_earlier_then(lab: &Lab) {
+    assert!(request(ENTRY, HOST).unwrap().contains("Certificate verify failed"));
+    lab.set_option("mitmproxy", r#"{"ssl_insecure": true}"#);
+    lab.travels(HOST);
+    lab.set_option("mitmproxy", r#"{"ssl_insecure": false}"#);
+    let diagnosis = named(lab, &[], &[]);
+    diagnosis.warns_of("backend-reachable");
+    assert!(diagnosis.text.contains("did not trust the certificate of shop:3443"), "{}", diagnosis.text);
 }
 
 /// A filter that was left on holds every request.
