@@ -69,12 +69,16 @@ pub(super) fn judge(container: &Container, detail: &Detail) -> Option<Finding> {
 /// Whether the engine or a shell says that there is no such program. A check that ends in `|| exit 1` hides the exit code of that.
 fn has_no_tool(output: &str) -> bool {
     let by_engine = output.contains("executable file not found") || output.contains("OCI runtime exec failed");
-    // `/bin/sh: 1: curl: not found`, `sh: curl: not found`, `bash: line 1: curl: command not found`
+    // `/bin/sh: 1: curl: not found`, `sh: curl: not found`, `bash: line 1: curl: command not found`; of a script its name stands
+    // there: `/health.sh: 2: curl: not found`
     let by_shell = |line: &str| {
         let line = line.trim();
-        let shell = line.split(':').next().unwrap_or_default();
-        let is_shell = matches!(shell.rsplit('/').next(), Some("sh" | "bash" | "ash" | "dash" | "busybox"));
-        is_shell && (line.ends_with(": not found") || line.ends_with(": command not found"))
+        let mut fields = line.split(':').map(str::trim);
+        let (speaker, place) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+        let is_shell = matches!(speaker.rsplit('/').next(), Some("sh" | "bash" | "ash" | "dash" | "busybox"));
+        let number = place.strip_prefix("line ").unwrap_or(place);
+        let is_script = speaker.contains('/') && !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit());
+        (is_shell || is_script) && (line.ends_with(": not found") || line.ends_with(": command not found"))
     };
     by_engine || output.lines().any(by_shell)
 }
@@ -126,6 +130,7 @@ mod tests {
             (1, "/bin/sh: 1: curl: not found"),
             (1, "/bin/sh: curl: not found"),
             (1, "bash: line 1: wget: command not found"),
+            (1, "/health.sh: 2: curl: not found"),
         ] {
             assert_eq!(unhealthy(exit_code, output, MITMWEB).severity, Severity::Warn, "{output}");
         }

@@ -12,12 +12,12 @@ use crate::{
 pub(crate) const SETUPS: &[Setup] = &[
     Setup { name: "healthy-one-bridge", up: one_bridge, then: is_healthy },
     Setup { name: "healthy-host-network", up: host_network, then: is_healthy },
-    Setup { name: "healthy-caddy-on-host-network", up: caddy_on_host_network, then: is_healthy },
+    Setup { name: "healthy-caddy-on-host-network", up: caddy_on_host_network, then: is_healthy_when_probed },
     Setup { name: "healthy-caddy-process", up: caddy_process, then: is_healthy },
-    Setup { name: "healthy-backend-on-host", up: backend_on_host, then: is_healthy },
+    Setup { name: "healthy-backend-on-host", up: backend_on_host, then: is_healthy_when_probed },
     Setup { name: "healthy-backend-at-gateway", up: backend_at_gateway, then: is_healthy },
-    Setup { name: "healthy-mitmproxy-over-host", up: mitmproxy_over_host, then: is_healthy },
-    Setup { name: "healthy-shared-namespace", up: shared_namespace, then: is_healthy },
+    Setup { name: "healthy-mitmproxy-over-host", up: mitmproxy_over_host, then: is_healthy_when_probed },
+    Setup { name: "healthy-shared-namespace", up: shared_namespace, then: is_healthy_when_probed },
     Setup { name: "healthy-other-names", up: other_names, then: other_names_are_healthy },
     Setup {
         name: "healthy-mitmproxy-before-caddy",
@@ -26,7 +26,7 @@ pub(crate) const SETUPS: &[Setup] = &[
     },
     Setup { name: "healthy-two-pairs", up: two_pairs, then: both_pairs_are_healthy },
     Setup { name: "healthy-mitmproxy-8", up: |lab| mitmproxy_of(lab, MITMPROXY_8, ""), then: is_healthy },
-    Setup { name: "healthy-mitmproxy-11", up: |lab| mitmproxy_of(lab, MITMPROXY_11, ""), then: is_healthy },
+    Setup { name: "healthy-mitmproxy-11", up: |lab| mitmproxy_of(lab, MITMPROXY_11, ""), then: is_healthy_when_probed },
     Setup {
         name: "healthy-mitmproxy-12",
         up: |lab| mitmproxy_of(lab, MITMPROXY_12, "--set web_password=lab-password"),
@@ -120,13 +120,6 @@ fn web_interface_first(lab: &Lab) {
          \thandle {{\n\t\treverse_proxy mitmproxy:8080\n\t}}\n}}\n"
     );
     lab.caddy("caddy", &format!("--network app-net {}", publish()), &caddyfile);
-}
-
-fn is_healthy_when_probed(lab: &Lab) {
-    let diagnosis = lab.doctor(&["--probe"]);
-    diagnosis.blames(&[]);
-    assert_eq!(diagnosis.status("flows-nonzero"), "pass", "{}", diagnosis.text);
-    is_healthy(lab);
 }
 
 /// Starts Caddy as a process.
@@ -335,6 +328,21 @@ fn the_folder_decides(lab: &Lab) {
         .to_string();
     assert!(found.contains("edge and inspector"), "{found}");
     assert_eq!(lab.doctor(&["--project", "theirs"]).code, 1);
+}
+
+/// With marked requests through the setup as well, and an address that tests would use. How long they take is a matter of
+/// the machine, so a warning of that is none of the setup.
+fn is_healthy_when_probed(lab: &Lab) {
+    assert!(lab.travels(HOST).contains(&format!("backend saw Host {HOST}")));
+    lab.doctor(&[]).blames(&[]);
+    let entry = format!("127.0.0.1:{ENTRY}");
+    let diagnosis = lab.doctor(&["--probe", "--expect", &entry]);
+    lab.keep(&diagnosis);
+    diagnosis.blames(&[]);
+    for check in ["flows-nonzero", "vantage", "backend-reachable"] {
+        assert_eq!(diagnosis.status(check), "pass", "{}", diagnosis.text);
+    }
+    assert!(["pass", "warn"].contains(&diagnosis.status("latency").as_str()), "{}", diagnosis.text);
 }
 
 /// Not root but in the docker group: namespaces are closed, and everything is seen by other ways.

@@ -111,6 +111,11 @@ impl Lab {
     /// Starts a setup: nothing of another one is there.
     pub(crate) fn begin(&self, name: &str) {
         name.clone_into(&mut self.setup.borrow_mut());
+        // Fixes keep routes in the folder that they are run in, and never write over one that is there.
+        for folder in ["empty", "pasted"].map(|own| self.folder.join(own)) {
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir_all(&folder).unwrap();
+        }
     }
 
     /// Removes what carries the label, and ends the processes that were started.
@@ -317,7 +322,6 @@ impl Lab {
         let facts = self.folder.join("facts/facts.json");
         let _ = fs::remove_file(&facts);
         let folder = self.folder.join("empty");
-        fs::create_dir_all(&folder).unwrap();
         // Another user writes the recording as well, and only here.
         fs::create_dir_all(self.folder.join("facts")).unwrap();
         sh(&format!("chmod 1777 {}", self.folder.join("facts").display()));
@@ -503,7 +507,8 @@ impl Diagnosis {
     pub(crate) fn heal(&self, lab: &Lab, fix: usize) {
         let commands = self.commands(fix);
         let before = lines("docker network ls -q --no-trunc");
-        let output = Command::new("sh").args(["-c", &commands]).current_dir(lab.folder()).output().unwrap();
+        let output =
+            Command::new("sh").args(["-c", &commands]).current_dir(lab.folder().join("pasted")).output().unwrap();
         // A container that is made anew has the label of the old one; a network that a fix makes has none.
         for id in lines("docker network ls -q --no-trunc").iter().filter(|id| !before.contains(id)) {
             lab.undo(&format!("docker network rm {id}"));

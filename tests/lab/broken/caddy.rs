@@ -489,6 +489,8 @@ fn https_not_published_then(lab: &Lab) {
 fn https_published_as_another(lab: &Lab) {
     let caddyfile = "api.example.com {\n\ttls internal\n\treverse_proxy mitmproxy:8080\n}\n";
     Chain { caddyfile, caddy: "-p 127.0.0.1:18443:443", ..Chain::default() }.up(lab);
+    // It listens when it has a certificate.
+    lab.wait_for_port("caddy", 80);
 }
 
 fn https_published_as_another_then(lab: &Lab) {
