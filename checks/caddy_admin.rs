@@ -202,26 +202,13 @@ fn on_loopback(part: &Part, host_port: &str, port: u16, containers: Option<&Cont
         Place::Container(owner) => containers.and_then(|all| all.named(owner)),
         Place::Host => None,
     };
-    match (owner, host_port.parse()) {
-        (Some(owner), Ok(own)) => {
-            let mut lines = vec!["ports: !override".to_owned()];
-            for port in &owner.ports {
-                let Some(host_port) = port.host_port else { continue };
-                let ip = match port.host_ip.as_str() {
-                    _ if host_port == own && port.protocol == "tcp" => "127.0.0.1:".to_owned(),
-                    "" => String::new(),
-                    ip if ip.contains(':') => format!("[{ip}]:"),
-                    ip => format!("{ip}:"),
-                };
-                let line = format!("  - \"{ip}{host_port}:{}/{}\"", port.container_port, port.protocol);
-                if !lines.contains(&line) {
-                    lines.push(line);
-                }
-            }
+    match owner {
+        Some(owner) => {
+            let lines = fix::ports_here(owner, port);
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-            fix::recreate(owner, title, Change::OnLoopback { port: own }, &lines)
+            fix::recreate(owner, title, Change::OnLoopback { port }, &lines)
         }
-        _ => Fix::new(title, Action::Manual).edit(Edit {
+        None => Fix::new(title, Action::Manual).edit(Edit {
             file: "compose.yml".to_owned(),
             language: "yaml",
             text: format!("ports: [\"{publish}\"]\n"),

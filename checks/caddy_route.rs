@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::model::{
     Action, Edit, Evidence, Explains, Finding, Fix, Gap, Hop, Missing, Part, Paths, Role, Setup, Verdict,
-    caddy::{Caddies, CaddyConfig, CaddySeen, Handler, Route, Server},
+    caddy::{Caddies, CaddyConfig, CaddySeen, Handler, MatcherSet, Route, Server},
     docker::Containers,
     facts::{Asked, Attempt},
     fix::ApiAt,
@@ -665,20 +665,11 @@ impl<'j> Judge<'j> {
     fn describe(&self, server: &'j str, top: Option<usize>) -> String {
         let Some(top) = top else { return "none matches: Caddy answers 200 with an empty body".to_owned() };
         let route = self.server(server).and_then(|server| server.routes.get(top));
-        let hosts: Vec<&str> = route
-            .into_iter()
-            .flat_map(|route| &route.matches)
-            .filter_map(|set| set.host.as_ref())
-            .flatten()
-            .map(String::as_str)
-            .collect();
-        let paths: Vec<&str> = route
-            .into_iter()
-            .flat_map(|route| &route.matches)
-            .filter_map(|set| set.path.as_ref())
-            .flatten()
-            .map(String::as_str)
-            .collect();
+        let named = |names: fn(&MatcherSet) -> Option<&Vec<String>>| -> Vec<&str> {
+            let sets = route.into_iter().flat_map(|route| &route.matches);
+            sets.filter_map(names).flatten().map(String::as_str).collect()
+        };
+        let (hosts, paths) = (named(|set| set.host.as_ref()), named(|set| set.path.as_ref()));
         let mut whom = if hosts.is_empty() { "every Host".to_owned() } else { hosts.join(", ") };
         if !paths.is_empty() {
             whom = format!("{whom} {}", paths.join(", "));

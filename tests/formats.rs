@@ -98,7 +98,7 @@ fn what_is_unknown_is_an_error_of_junit_and_a_notice_of_github() {
     let ran = Doctor::new().args(["--format", "junit"]).run();
     let [tests, failures, errors, skipped] = counts(&ran.stdout);
     assert!(ran.code != 0 && failures + errors > 0 && failures + errors + skipped <= tests, "{ran:#?}");
-    let ran = replay("route-direct").args(["--format", "github"]).run();
+    let ran = replay("mitmproxy-12-dial-web-port").args(["--format", "github"]).run();
     let kinds: Vec<&str> = ran.stdout.lines().map(|line| line.split(' ').next().unwrap()).collect();
     assert_eq!((kinds[0], kinds.contains(&"::notice")), ("::error", true), "{ran:#?}");
 }

@@ -179,7 +179,7 @@ pub enum Change {
     Publish {
         ports: Vec<(u16, u16)>,
     },
-    /// A host port that is published on loopback only from now on.
+    /// A port of it that is published on this machine's loopback address only from then on.
     OnLoopback {
         port: u16,
     },
@@ -612,15 +612,10 @@ impl Recreate {
                     }
                 }
             }
-            Change::OnLoopback { port } => {
-                for words in options.iter_mut().filter(|words| words[0] == "-p") {
-                    words[1] = on_loopback(&words[1], *port);
-                }
-            }
             Change::HealthCheck { .. } => options.retain(|words| words[0] != "--no-healthcheck"),
             // It stands above the same name in a file.
             Change::Environment { name, value } => options.push(vec!["-e".to_owned(), format!("{name}={value}")]),
-            Change::Arguments { only_here: Some(port), .. } => {
+            Change::OnLoopback { port } | Change::Arguments { only_here: Some(port), .. } => {
                 for words in options.iter_mut().filter(|words| words[0] == "-p") {
                     words[1] = published_here(&words[1], *port);
                 }
@@ -663,15 +658,6 @@ fn published_here(publish: &str, port: u16) -> String {
     }
 }
 
-/// `0.0.0.0:2019:2019/tcp` with the address 127.0.0.1, when it has that host port.
-fn on_loopback(publish: &str, port: u16) -> String {
-    let mut parts = publish.rsplitn(3, ':');
-    match (parts.next(), parts.next()) {
-        (Some(inside), Some(host)) if host == port.to_string() => format!("127.0.0.1:{port}:{inside}"),
-        _ => publish.to_owned(),
-    }
-}
-
 /// Whether a publish on this address is one on all addresses of the host.
 #[must_use]
 pub fn is_wide(host_ip: &str) -> bool {
@@ -679,7 +665,8 @@ pub fn is_wide(host_ip: &str) -> bool {
 }
 
 /// The lines of a service's `ports`, with one of them on `127.0.0.1` only.
-fn ports_here(container: &Container, port: u16) -> Vec<String> {
+#[must_use]
+pub fn ports_here(container: &Container, port: u16) -> Vec<String> {
     let mut lines = vec!["ports: !override".to_owned()];
     for own in &container.ports {
         let Some(host_port) = own.host_port else { continue };
@@ -869,18 +856,6 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_published_on_loopback_instead() {
-        for (old, new) in [
-            ("2019:2019", "127.0.0.1:2019:2019"),
-            ("0.0.0.0:2019:2019/tcp", "127.0.0.1:2019:2019/tcp"),
-            ("[::]:2019:2019/tcp", "127.0.0.1:2019:2019/tcp"),
-            ("0.0.0.0:80:2019/tcp", "0.0.0.0:80:2019/tcp"),
-        ] {
-            assert_eq!(on_loopback(old, 2019), new);
-        }
-    }
-
-    #[test]
     fn what_cannot_be_carried_over_is_said_and_no_command_printed() {
         let mut container = example::container("mitmproxy", "app-net", "172.20.0.2");
         container.detail.as_mut().unwrap().recipe.not_carried = vec!["devices".into()];
@@ -912,6 +887,7 @@ mod tests {
             ("8081:8081/tcp", "127.0.0.1:8081:8081/tcp"),
             ("0.0.0.0:18081:8081/tcp", "127.0.0.1:18081:8081/tcp"),
             ("[::]:8081:8081/tcp", "127.0.0.1:8081:8081/tcp"),
+            ("0.0.0.0:8081:2019/tcp", "0.0.0.0:8081:2019/tcp"),
             ("192.0.2.1:8081:8081/tcp", "192.0.2.1:8081:8081/tcp"),
             ("8080:8080/tcp", "8080:8080/tcp"),
             ("8081:8081/udp", "8081:8081/udp"),

@@ -60,7 +60,7 @@ pub(crate) fn one_bridge(lab: &Lab) {
 fn is_healthy(lab: &Lab) {
     assert!(lab.travels(HOST).contains(&format!("backend saw Host {HOST}")));
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[]);
     assert_eq!(diagnosis.report["status"], "pass", "{}", diagnosis.text);
     assert_eq!(diagnosis.status("flows-nonzero"), "pass", "{}", diagnosis.text);
@@ -210,7 +210,7 @@ fn other_names_are_healthy(lab: &Lab) {
     lab.travels("shop.example.org");
     lab.travels("www.shop.example.org");
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[]);
     assert_eq!(diagnosis.report["status"], "pass", "{}", diagnosis.text);
     let hops = &diagnosis.report["setup"]["paths"][0]["hops"];
@@ -248,7 +248,7 @@ fn mitmproxy_of(lab: &Lab, image: &str, options: &str) {
 fn is_healthy_with_password(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = lab.doctor_with("DOCTOR_WEB_PASSWORD", "lab-password", &[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[]);
     assert_eq!(diagnosis.report["status"], "pass", "{}", diagnosis.text);
     assert_eq!(diagnosis.status("flows-nonzero"), "pass", "{}", diagnosis.text);
@@ -273,7 +273,7 @@ fn is_healthy_without_engine(lab: &Lab) {
     // Recent releases want the password; older ones do not know it.
     command.env("DOCKER_HOST", "unix:///run/doctor-lab/nothing.sock").env("DOCTOR_WEB_PASSWORD", "lab");
     let diagnosis = lab.doctor_by(command, &[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[]);
     assert_eq!(diagnosis.status("docker-engine"), "skip", "{}", diagnosis.text);
     assert_eq!(diagnosis.status("flows-nonzero"), "pass", "{}", diagnosis.text);
@@ -295,7 +295,7 @@ fn mitmdump(lab: &Lab) {
 fn mitmdump_is_healthy(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[]);
     assert_eq!(diagnosis.status("flows-nonzero"), "skip", "{}", diagnosis.text);
 }
@@ -337,7 +337,7 @@ fn is_healthy_when_probed(lab: &Lab) {
     lab.doctor(&[]).blames(&[]);
     let entry = format!("127.0.0.1:{ENTRY}");
     let diagnosis = lab.doctor(&["--probe", "--expect", &entry]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[]);
     for check in ["flows-nonzero", "vantage", "backend-reachable"] {
         assert_eq!(diagnosis.status(check), "pass", "{}", diagnosis.text);
@@ -349,7 +349,7 @@ fn is_healthy_when_probed(lab: &Lab) {
 fn is_healthy_for_a_user(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = lab.doctor_as_user(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[]);
     assert_eq!(diagnosis.report["status"], "pass", "{}", diagnosis.text);
     assert_eq!(diagnosis.status("dns-lookup"), "pass", "{}", diagnosis.text);
@@ -359,7 +359,7 @@ fn is_healthy_for_a_user(lab: &Lab) {
 fn is_healthy_from_a_container(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = lab.doctor_inside("app-net", &["--expect", "caddy:80,mitmproxy:8080,backend:3000"]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[]);
     assert_eq!(diagnosis.report["status"], "pass", "{}", diagnosis.text);
     assert_eq!(diagnosis.status("vantage"), "pass", "{}", diagnosis.text);

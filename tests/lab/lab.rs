@@ -331,9 +331,7 @@ impl Lab {
         let stderr = String::from_utf8_lossy(&output.stderr);
         let report = serde_json::from_str(&stdout)
             .unwrap_or_else(|error| panic!("not one JSON document: {error}\n{stdout}\n{stderr}"));
-        let mut replay = Command::new(env!("CARGO_BIN_EXE_doctor"));
-        let replayed = replay.arg("--replay").arg(&facts).env("LC_ALL", "C.UTF-8").output().unwrap();
-        let text = String::from_utf8(replayed.stdout).unwrap();
+        let text = replayed(&facts);
         Diagnosis { code: output.status.code().unwrap_or(-1), report, text }
     }
 
@@ -395,15 +393,21 @@ impl Lab {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Keeps what was recorded last as `tests/setups/NAME.json`, with its report, when that is asked for.
-    pub(crate) fn keep(&self, diagnosis: &Diagnosis) {
+    /// Keeps what was recorded last as `tests/setups/NAME.json`, with its report, when that is asked for. What it tells of the
+    /// machine itself, its kernel and its name servers, is replaced.
+    pub(crate) fn keep(&self) {
         if std::env::var_os("DOCTOR_BLESS").is_none() {
             return;
         }
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/setups");
-        let name = self.setup.borrow();
-        fs::copy(self.folder.join("facts/facts.json"), folder.join(format!("{name}.json"))).unwrap();
-        fs::write(folder.join(format!("{name}.txt")), &diagnosis.text).unwrap();
+        let kept = folder.join(format!("{}.json", self.setup.borrow()));
+        let mut facts = fs::read_to_string(self.folder.join("facts/facts.json")).unwrap();
+        facts = facts.replace(sh("uname -r").trim(), "6.1.0");
+        for server in sh("sed -n 's/^nameserver //p' /etc/resolv.conf").split_whitespace() {
+            facts = facts.replace(&format!("\"{server}\""), "\"192.0.2.53\"");
+        }
+        fs::write(&kept, facts).unwrap();
+        fs::write(kept.with_extension("txt"), replayed(&kept)).unwrap();
     }
 
     /// Sends a request through Caddy until it is answered with 200 by the backend; what the backend saw.
@@ -557,6 +561,13 @@ pub(crate) fn sh(command: &str) -> String {
     let output = Command::new("sh").args(["-c", command]).output().unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The report of a recording as a person would see it.
+fn replayed(facts: &Path) -> String {
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_doctor"));
+    let output = replay.arg("--replay").arg(facts).env("LC_ALL", "C.UTF-8").output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn lines(command: &str) -> Vec<String> {

@@ -88,7 +88,7 @@ fn two_networks(lab: &Lab) {
 fn two_networks_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&["shared-network: caddy and mitmproxy share no network"]).folds(&["dns-lookup", "flows-nonzero"]);
     assert_eq!(diagnosis.commands(0), "docker network connect edge-net mitmproxy\n");
     diagnosis.heal(lab, 0);
@@ -97,7 +97,7 @@ fn two_networks_then(lab: &Lab) {
 
 fn two_networks_as_user_then(lab: &Lab) {
     let diagnosis = lab.doctor_as_user(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&["shared-network: caddy and mitmproxy share no network"]).folds(&["dns-lookup", "flows-nonzero"]);
 }
 
@@ -140,7 +140,7 @@ fn container_of(project: &str, service: &str) -> String {
 fn compose_two_projects_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let (caddy, mitmproxy) = (container_of("doctor-lab-edge", "caddy"), container_of("doctor-lab-app", "mitmproxy"));
     diagnosis
         .blames(&[&format!("shared-network: {caddy} and {mitmproxy} share no network")])
@@ -181,7 +181,7 @@ fn compose_host_gateway(lab: &Lab) {
 fn compose_host_gateway_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let mitmproxy = container_of("doctor-lab-app", "mitmproxy");
     diagnosis
         .blames(&[&format!("host-docker-internal: host.docker.internal is not known inside {mitmproxy}")])
@@ -199,7 +199,7 @@ fn default_bridge(lab: &Lab) {
 fn default_bridge_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[
         "shared-network: caddy and mitmproxy share only the default bridge, where names do not resolve",
         "shared-network: mitmproxy and backend share only the default bridge, where names do not resolve",
@@ -229,7 +229,7 @@ fn mitmproxy_on_host_network(lab: &Lab) {
 fn mitmproxy_on_host_network_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis
         .blames(&["shared-network: mitmproxy is on the host's network, where it has no name that caddy could dial"])
         .folds(&["dns-lookup", "flows-nonzero"]);
@@ -245,7 +245,7 @@ fn mitmproxy_stopped(lab: &Lab) {
 fn mitmproxy_stopped_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let summary = "container-health: mitmproxy does not run: it ended with exit code 0 (no error: it was stopped, or had \
                    nothing more to do)";
     diagnosis.blames(&[summary]).folds(&["dns-lookup", "flows-nonzero"]);
@@ -260,7 +260,7 @@ fn mitmproxy_paused(lab: &Lab) {
 
 fn mitmproxy_paused_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&["container-health: mitmproxy is paused"]).folds(&["flows-nonzero"]);
     diagnosis.heal(lab, 0);
     is_healed(lab);
@@ -276,7 +276,7 @@ fn never_started(lab: &Lab) {
 
 fn never_started_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis
         .blames(&["container-health: mitmproxy was created and never started"])
         .folds(&["dns-lookup", "flows-nonzero"]);
@@ -304,7 +304,7 @@ fn wait_exited(name: &str) {
 
 fn console_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let summary = "container-health: mitmproxy ended: the console program mitmproxy needs a terminal, and this container has none";
     diagnosis.blames(&[summary]).folds(&["dns-lookup"]);
     diagnosis.heal(lab, 0);
@@ -319,7 +319,7 @@ fn bad_mode(lab: &Lab) {
 
 fn bad_mode_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&["container-health: mitmproxy ended: its --mode is not one that mitmproxy understands"]);
 }
 
@@ -334,7 +334,7 @@ fn unknown_option(lab: &Lab) {
 
 fn unknown_option_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis
         .blames(&["container-health: mitmproxy ended: its command line has an option that this version does not know"]);
 }
@@ -348,7 +348,7 @@ fn command_not_found(lab: &Lab) {
 
 fn command_not_found_then(lab: &Lab) {
     let diagnosis = lab.doctor(&["--mitmproxy", "mitmproxy"]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&["container-health: mitmproxy could not be started"]);
 }
 
@@ -365,7 +365,7 @@ fn killed_for_memory(lab: &Lab) {
 
 fn killed_for_memory_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&["container-health: mitmproxy was killed because it used more memory than it may"]);
 }
 
@@ -382,7 +382,7 @@ fn bad_caddyfile(lab: &Lab) {
 
 fn bad_caddyfile_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&["container-health: caddy ended: its Caddyfile has an error"]).folds(&["flows-nonzero"]);
 }
 
@@ -417,7 +417,7 @@ fn health_tool_behind_or(lab: &Lab) {
 fn health_tool_missing_then(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[]).warns(
         "container-health: mitmproxy works and is called unhealthy: the tool of its health check is not in its image",
     );
@@ -435,7 +435,7 @@ fn unhealthy(lab: &Lab) {
 
 fn unhealthy_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&["container-health: mitmproxy runs and fails its own health check"]);
 }
 
@@ -461,7 +461,7 @@ fn health_403(lab: &Lab) {
 fn health_403_then(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = lab.doctor_with("DOCTOR_WEB_PASSWORD", "lab-password", &[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis
         .blames(&[])
         .warns("container-health: mitmproxy works and is called unhealthy: mitmweb answers its health check with 403");
@@ -481,7 +481,7 @@ fn health_starting(lab: &Lab) {
 fn health_starting_then(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[]).warns("container-health: mitmproxy runs, and its health check has not passed yet");
 }
 
@@ -500,7 +500,7 @@ fn restarts_then(lab: &Lab) {
     let restarting = || docker(&["inspect", "-f", "{{.State.Status}}", "mitmproxy"]).trim() == "restarting";
     wait_until("the pause between two starts", restarting);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let roots = diagnosis.root_causes();
     assert!(roots[0].starts_with("fail container-health: mitmproxy starts and ends again and again ("), "{roots:?}");
     assert_eq!(roots.len(), 1, "{roots:?}");
@@ -520,7 +520,7 @@ fn ends_well_then(lab: &Lab) {
     let restarting = || docker(&["inspect", "-f", "{{.State.Status}}", "mitmproxy"]).trim() == "restarting";
     wait_until("the pause between two starts", restarting);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let roots = diagnosis.root_causes();
     assert!(roots[0].starts_with("fail container-health: mitmproxy starts and ends again and again ("), "{roots:?}");
     assert!(!diagnosis.text.contains("docker start"), "{}", diagnosis.text);
@@ -537,7 +537,7 @@ fn folder_on_file(lab: &Lab) {
 
 fn folder_on_file_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&["container-health: caddy could not be started"]);
     assert!(diagnosis.text.contains("mount a file on a file"), "{}", diagnosis.text);
 }
@@ -555,7 +555,7 @@ fn namespace_gone(lab: &Lab) {
 fn namespace_gone_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[
         "container-health: mitmproxy is in a network namespace of backend that is gone: backend was started again after it",
     ]);
@@ -575,7 +575,7 @@ fn owner_removed(lab: &Lab) {
 fn owner_removed_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&["container-health: mitmproxy shares the network namespace of a container that is gone"]);
 }
 
@@ -587,7 +587,7 @@ fn backend_stopped(lab: &Lab) {
 fn backend_stopped_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let roots = diagnosis.root_causes();
     assert!(
         roots[0].starts_with("fail container-health: backend does not run: it ended with exit code 137"),
@@ -616,7 +616,7 @@ fn port_held_by_container(lab: &Lab) {
 fn port_held_by_container_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&["port-conflict: port 18081 of the host, which mitmproxy wants, is held by squatter"]).folds(&[
         "container-health",
         "dns-lookup",
@@ -636,7 +636,7 @@ fn port_held_by_process(lab: &Lab) {
 fn port_held_by_process_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let roots = diagnosis.root_causes();
     assert!(
         roots[0].starts_with("fail port-conflict: port 18081 of the host, which mitmproxy wants, is held by python3"),
@@ -658,7 +658,7 @@ fn port_held_on_host_network(lab: &Lab) {
 
 fn port_held_on_host_network_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let roots = diagnosis.root_causes();
     assert!(
         roots[0].starts_with("fail port-conflict: port 18082 of the host, which mitmproxy wants, is held by python3"),
@@ -679,7 +679,7 @@ fn caddy_port_held(lab: &Lab) {
 
 fn caddy_port_held_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let roots = diagnosis.root_causes();
     let cause = format!("fail port-conflict: port {ENTRY} of the host, which caddy wants, is held by python3");
     assert!(roots[0].starts_with(&cause), "{roots:?}");
@@ -700,7 +700,7 @@ fn udp_port_held(lab: &Lab) {
 fn udp_port_held_then(lab: &Lab) {
     let cause = "port-conflict: port 18443/udp of the host, which caddy wants, is held by other";
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[cause]).folds(&["container-health"]);
 }
 
@@ -720,7 +720,7 @@ fn host_gateway_missing(lab: &Lab) {
 fn host_gateway_missing_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis
         .blames(&["host-docker-internal: host.docker.internal is not known inside mitmproxy"])
         .folds(&["dns-lookup", "flows-nonzero"]);
@@ -749,7 +749,7 @@ fn host_port_of_container(lab: &Lab) {
 fn host_port_of_container_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let roots = diagnosis.root_causes();
     let cause =
         "fail host-docker-internal: shop publishes port 13000 on 127.0.0.1 only, so mitmproxy cannot reach it at";
@@ -761,7 +761,7 @@ fn host_port_of_container_then(lab: &Lab) {
 fn host_service_on_loopback_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let roots = diagnosis.root_causes();
     assert!(roots[0].contains("listens on 127.0.0.1 only, so mitmproxy cannot reach it at 172."), "{roots:?}");
     assert!(roots[0].starts_with("fail host-docker-internal: python3"), "{roots:?}");
@@ -774,7 +774,7 @@ fn host_service_missing(lab: &Lab) {
 
 fn host_service_missing_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis
         .blames(&["host-docker-internal: nothing listens on port 13000 of the host, which mitmproxy dials"])
         .folds(&["flows-nonzero"]);
@@ -789,7 +789,7 @@ fn firewall(lab: &Lab) {
 
 fn firewall_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis
         .blames(&["host-docker-internal: a firewall of the host drops what mitmproxy sends to port 13000"])
         .folds(&["flows-nonzero"]);
@@ -808,7 +808,7 @@ fn misspelt_dial(lab: &Lab) {
 fn misspelt_dial_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis
         .blames(&["dns-lookup: mitmproxi, which caddy dials, does not resolve inside caddy"])
         .folds(&["flows-nonzero"]);
@@ -824,7 +824,7 @@ fn misspelt_target(lab: &Lab) {
 fn misspelt_target_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis
         .blames(&["dns-lookup: bakend, which mitmproxy dials, does not resolve inside mitmproxy"])
         .folds(&["flows-nonzero"]);
@@ -842,7 +842,7 @@ fn name_is_somebody_else(lab: &Lab) {
 fn name_is_somebody_else_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis
         .blames(&["dns-lookup: mitmproxy is 127.0.0.1 inside caddy, and that is not mitmproxy"])
         .folds(&["flows-nonzero"]);
@@ -858,7 +858,7 @@ fn container_name_on_host(lab: &Lab) {
 fn container_name_on_host_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let roots = diagnosis.root_causes();
     assert!(roots[0].ends_with("does not resolve on the host"), "{roots:?}");
     assert_eq!(diagnosis.code, 1);
@@ -875,7 +875,7 @@ fn host_rewritten(lab: &Lab) {
 fn host_rewritten_then(lab: &Lab) {
     assert!(lab.travels(HOST).contains("backend saw Host backend:3000"));
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis
         .blames(&[])
         .warns("keep-host-header: the backend of mitmproxy sees Host backend:3000, not api.example.com");
@@ -898,7 +898,7 @@ fn host_by_caddy(lab: &Lab) {
 fn host_by_caddy_then(lab: &Lab) {
     assert!(lab.travels(HOST).contains("backend saw Host other.internal"));
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis
         .blames(&[])
         .warns("keep-host-header: the backend of mitmproxy sees Host other.internal, not api.example.com");
@@ -914,7 +914,7 @@ fn misspelt_other(lab: &Lab) {
 fn misspelt_other_then(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[]).warns(
         "keep-host-header: --set stream_large_body on mitmproxy's command line is no option; mitmproxy accepts it without a word",
     );
@@ -934,7 +934,7 @@ fn misspelt_option(lab: &Lab) {
 fn misspelt_option_then(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[]).warns(
         "keep-host-header: --set keep-host-header on mitmproxy's command line is no option; mitmproxy accepts it without a word",
     );
@@ -942,7 +942,7 @@ fn misspelt_option_then(lab: &Lab) {
 
 fn no_flows_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[]).warns("flows-nonzero: mitmproxy has captured nothing yet");
     diagnosis.heal(lab, 0);
     let again = lab.doctor(&[]);
@@ -955,7 +955,7 @@ fn no_mitmproxy(lab: &Lab) {
 
 fn no_mitmproxy_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&["setup-found: there is no mitmproxy"]).folds(&["dns-lookup"]);
 }
 
@@ -966,13 +966,13 @@ fn no_caddy(lab: &Lab) {
 
 fn no_caddy_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&["setup-found: there is no Caddy"]);
 }
 
 fn nothing_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&["setup-found: there is no Caddy", "setup-found: there is no mitmproxy"]);
 }
 
@@ -980,7 +980,7 @@ fn no_engine_then(lab: &Lab) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_doctor"));
     command.env("DOCKER_HOST", "unix:///run/doctor-lab/nothing.sock");
     let diagnosis = lab.doctor_by(command, &[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&["docker-engine: there is no Docker engine at unix:///run/doctor-lab/nothing.sock"]).folds(&[
         "setup-found",
         "shared-network",
@@ -996,7 +996,7 @@ fn two_faults(lab: &Lab) {
 
 fn two_faults_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let roots = diagnosis.root_causes();
     assert_eq!(roots.len(), 2, "{roots:?}");
     assert!(roots[0].starts_with("fail container-health: backend does not run"), "{roots:?}");
@@ -1013,7 +1013,7 @@ fn two_hops(lab: &Lab) {
 
 fn two_hops_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[
         "shared-network: caddy and mitmproxy share no network",
         "dns-lookup: bakend, which mitmproxy dials, does not resolve inside mitmproxy",

@@ -110,7 +110,7 @@ fn password_wanted_then(lab: &Lab) {
     let wrong = lab.doctor_with("DOCTOR_WEB_PASSWORD", "wrong", &[]);
     wrong.blames(&[WRONG_PASSWORD]);
     let right = lab.doctor_with("DOCTOR_WEB_PASSWORD", "lab-password", &[]);
-    lab.keep(&right);
+    lab.keep();
     right.blames(&[]).warns("keep-host-header: the backend of mitmproxy sees Host backend:3000, not api.example.com");
     // The printed command takes the password from the environment.
     sh(&format!("export DOCTOR_WEB_PASSWORD=lab-password; {}", right.commands(0)));
@@ -122,7 +122,7 @@ const WRONG_PASSWORD: &str = "mitmweb-api: mitmproxy does not take the password 
 fn password_wrong_then(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = lab.doctor_with("DOCTOR_WEB_PASSWORD", "wrong", &[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[WRONG_PASSWORD]).folds(&["flows-nonzero", "capture-filters"]);
 }
 
@@ -174,7 +174,7 @@ fn target_is_caddy(lab: &Lab) {
 
 fn target_is_caddy_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let cause = "reverse-mode: mitmproxy sends requests back to caddy, which sends them to mitmproxy again";
     diagnosis.blames(&[cause]).folds(&["flows-nonzero"]);
 }
@@ -195,7 +195,7 @@ fn target_is_itself(lab: &Lab) {
 
 fn target_is_itself_then(lab: &Lab) {
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let cause = "reverse-mode: mitmproxy sends requests back to itself: its target localhost:8080 is its own port";
     diagnosis.blames(&[cause]).folds(&["flows-nonzero"]);
     fixed_both_ways(lab, target_is_itself, &diagnosis);
@@ -422,7 +422,7 @@ fn proxyauth(lab: &Lab) {
 fn proxyauth_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     assert!(
         diagnosis
             .root_causes()
@@ -456,7 +456,7 @@ fn private_blocked(lab: &Lab) {
 fn private_blocked_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let roots = diagnosis.root_causes();
     let cause = "fail capture-filters: mitmproxy closes connections from caddy by block_private";
     assert!(roots[0].starts_with(cause), "{}", diagnosis.text);

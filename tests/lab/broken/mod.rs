@@ -88,7 +88,7 @@ fn broken(lab: &Lab, causes: &[&str]) -> Diagnosis {
 /// The same for a fault that lets requests travel.
 fn named(lab: &Lab, arguments: &[&str], causes: &[&str]) -> Diagnosis {
     let diagnosis = lab.doctor(arguments);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(causes);
     diagnosis
 }

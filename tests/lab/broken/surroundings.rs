@@ -80,7 +80,7 @@ fn proxy_in_the_shell_then(lab: &Lab) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_doctor"));
     command.env("HTTP_PROXY", "http://user:lab-password@127.0.0.1:3128").env_remove("NO_PROXY").env_remove("no_proxy");
     let diagnosis = lab.doctor_by(command, &[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[]).warns("proxy-env: HTTP_PROXY of this shell makes Python and other programs (not curl) ask http://127.0.0.1:3128 for localhost and 127.0.0.1");
     assert!(!serde_json::to_string(&diagnosis.report).unwrap().contains("lab-password"));
 }
@@ -117,7 +117,7 @@ fn unpublished_name_then(lab: &Lab) {
 fn inside_use_published_then(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = lab.doctor_inside("app-net", &["--expect", "localhost:18082"]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[
         "vantage: port 18082 is published on the host only; inside tests, where the doctor runs, localhost is tests itself",
     ]);
@@ -136,7 +136,7 @@ fn tests_elsewhere(lab: &Lab) {
 fn inside_another_network_then(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = lab.doctor_inside("edge-net", &["--expect", "mitmproxy:8080"]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[
         "vantage: `mitmproxy` exists only inside network app-net, and tests, where the doctor runs, is not on it",
     ]);
@@ -146,7 +146,7 @@ fn inside_another_network_then(lab: &Lab) {
 fn inside_misspelt_then(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = lab.doctor_inside("app-net", &["--expect", "mitmproxi:8080"]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&["vantage: `mitmproxi` does not resolve here, and no container has that name"]);
     assert!(diagnosis.text.contains("did you mean mitmproxy:8080?"), "{}", diagnosis.text);
     lab.doctor_inside("app-net", &["--expect", "backend:3999"])
@@ -167,7 +167,7 @@ fn wrong_flag_then(lab: &Lab) {
 fn engine_denied_then(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = lab.doctor_as_nobody(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     let roots = diagnosis.root_causes();
     assert!(
         roots[0].starts_with("fail docker-engine: ") && roots[0].contains("may not use the Docker engine"),

@@ -59,7 +59,7 @@ fn loopback_then(lab: &Lab) {
 fn loopback_with_password_then(lab: &Lab) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor_with("DOCTOR_WEB_PASSWORD", "lab-password", &[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(&[LOOPBACK]);
     lab.fix_with("DOCTOR_WEB_PASSWORD", "lab-password", &["--yes"]);
     lab.travels(HOST);
@@ -85,7 +85,7 @@ fn dial_localhost(lab: &Lab) {
 fn by_user(lab: &Lab, causes: &[&str]) {
     lab.does_not_travel(HOST);
     let diagnosis = lab.doctor_as_user(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis.blames(causes);
 }
 
@@ -113,7 +113,7 @@ fn route_direct(lab: &Lab) {
 fn route_direct_as_user_then(lab: &Lab) {
     lab.travels(HOST);
     let diagnosis = lab.doctor_as_user(&[]);
-    lab.keep(&diagnosis);
+    lab.keep();
     diagnosis
         .blames(&["caddy-route: route 0 of caddy sends api.example.com straight to backend:3000, not to mitmproxy"]);
 }
