@@ -24,6 +24,11 @@ check! {
     /// ## What it does not blame
     /// That a request does not travel: Caddy serves its routes whether its admin API can be used or not.
     ///
+    /// ## What it does not see
+    /// From 2.11.1 on Caddy checks the origin of every request that carries `Origin` or `Sec-Fetch-Mode`, and Node's `fetch`
+    /// always sends the latter: 403, `client is not allowed to access from origin ''`. The doctor sends neither. A client
+    /// like that needs its origin among `origins` of `admin`, and has to send it.
+    ///
     /// ## How to fix it
     /// Let it listen on `0.0.0.0:2019` inside the container, and publish the port on 127.0.0.1 only: whoever reaches it may
     /// change everything. In the Caddyfile `{ admin 0.0.0.0:2019 }`, or in the environment `CADDY_ADMIN=0.0.0.0:2019`
