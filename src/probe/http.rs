@@ -122,6 +122,8 @@ pub(crate) async fn ask(client: &Client, question: &Question) -> Result<Answer, 
         }
         answer.body.extend_from_slice(&chunk);
     }
+    // What it has grown to is up to twice as much, and lies there while it is made sense of.
+    answer.body.shrink_to_fit();
     Ok(answer)
 }
 
