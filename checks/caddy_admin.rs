@@ -1,7 +1,7 @@
 use crate::model::{
     Action, Edit, Evidence, Explains, Finding, Fix, Gap, Part, Place, Role, Setup, Verdict,
     caddy::{Caddies, CaddyConfig, CaddySeen},
-    docker::{Container, Containers},
+    docker::{Container, Containers, is_wide},
     facts::{Attempt, Kind, Missing},
     fix::{self, ApiAt, Change},
     path::listen_port,
@@ -112,9 +112,8 @@ fn before_up(
     let Some((ip, host_port)) = owner.and_then(|owner| owner.published(port)) else { return };
     let address = format!("{ip}:{host_port}");
     let host = listen.rsplit_once(':').map_or("", |(host, _)| host).trim_matches(['[', ']']);
-    let everywhere = owner.is_some_and(|owner| {
-        owner.ports.iter().any(|own| own.host_port == Some(host_port) && is_everywhere(&own.host_ip))
-    });
+    let everywhere = owner
+        .is_some_and(|owner| owner.ports.iter().any(|own| own.host_port == Some(host_port) && is_wide(&own.host_ip)));
     if matches!(host, "localhost" | "::1") || host.starts_with("127.") {
         let finding = Finding::fail(
             [name],
@@ -126,7 +125,7 @@ fn before_up(
         } else {
             open_up(finding, part, seen, config, port, containers)
         });
-    } else if everywhere && is_everywhere(host) {
+    } else if everywhere && is_wide(host) {
         verdict.findings.push(exposed(
             name,
             format!("{name}'s admin API will be open on all interfaces of this machine, and asks for no password"),
@@ -158,7 +157,7 @@ fn judge_published(
             .seen("listens on", listen)
             .fix(origins(config, listen, address)),
         ),
-        Ok(_) if is_everywhere(&published.host_ip) => Some(exposed(
+        Ok(_) if is_wide(&published.host_ip) => Some(exposed(
             name,
             format!("{name}'s admin API is open on all interfaces of this machine, and asks for no password"),
             ("published at", format!("{}:{}", any(&published.host_ip), port_of(address))),
@@ -184,7 +183,7 @@ fn judge_published(
             .explaining(Explains::Nothing)
             .seen(format!("GET http://{address}/"), said(missing))
             .seen("inside the container", format!("it answers at {}", seen.admin));
-            Some(if is_everywhere(&published.host_ip) {
+            Some(if is_wide(&published.host_ip) {
                 let bound = format!("{}:{}", any(&published.host_ip), port_of(address));
                 finding
                     .seen("beware", format!("published at {bound}: once it is open, everybody may change everything"))
@@ -299,7 +298,7 @@ fn refusal(part: &Part, seen: &CaddySeen, missing: &Missing, containers: Option<
             .explaining(Explains::AllButHops)
             .seen(format!("GET http://{address}/"), format!("HTTP 403: {told}"))
             .seen("inside the container", said(missing));
-            Some(if is_everywhere(&published.host_ip) {
+            Some(if is_wide(&published.host_ip) {
                 finding.fix(on_loopback(part, port_of(address), port, containers))
             } else {
                 finding.fix(Fix::new("let it listen on every address, where it takes any Host", Action::Manual).edit(
@@ -362,11 +361,7 @@ fn listen<'a>(seen: &'a CaddySeen, containers: Option<&'a Containers>) -> &'a st
 /// Whether that is every address.
 fn is_open(listen: &str) -> bool {
     let address = listen.strip_prefix("tcp/").unwrap_or(listen);
-    address.rsplit_once(':').is_some_and(|(host, _)| is_everywhere(host.trim_matches(['[', ']'])))
-}
-
-fn is_everywhere(host_ip: &str) -> bool {
-    matches!(host_ip, "" | "0.0.0.0" | "::")
+    address.rsplit_once(':').is_some_and(|(host, _)| is_wide(host.trim_matches(['[', ']'])))
 }
 
 fn any(host_ip: &str) -> &str {

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use crate::model::{
     Action, Apply, Edit, Evidence, Explains, Finding, Fix, Gap, Hop, Missing, Part, Paths, Place, Role, Setup, Verdict,
-    docker::{Container, Containers, Program},
+    docker::{Container, Containers, Program, is_wide},
     facts::{Attempt, Kind},
     fix,
     mitmproxy::{Interface, Mitmproxies, MitmproxySeen},
@@ -322,7 +322,7 @@ fn opened(
 
 fn is_published_widely(owner: &Container, port: u16) -> bool {
     owner.ports.iter().any(|own| {
-        own.container_port == port && own.protocol == "tcp" && own.host_port.is_some() && fix::is_wide(&own.host_ip)
+        own.container_port == port && own.protocol == "tcp" && own.host_port.is_some() && is_wide(&own.host_ip)
     })
 }
 

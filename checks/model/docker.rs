@@ -320,7 +320,7 @@ impl Container {
             .ports
             .iter()
             .find(|own| own.container_port == port && own.protocol == "tcp" && own.host_port.is_some())?;
-        let ip = if matches!(own.host_ip.as_str(), "" | "0.0.0.0" | "::") { "127.0.0.1" } else { &own.host_ip };
+        let ip = if is_wide(&own.host_ip) { "127.0.0.1" } else { &own.host_ip };
         Some((ip, own.host_port?))
     }
 
@@ -584,4 +584,10 @@ pub struct Network {
 #[must_use]
 pub fn is_user_defined(network: &str) -> bool {
     !matches!(network, "bridge" | "host" | "none" | "default" | "podman")
+}
+
+/// Whether a publish on this address is one on all addresses of the host.
+#[must_use]
+pub fn is_wide(host_ip: &str) -> bool {
+    matches!(host_ip, "" | "0.0.0.0" | "::")
 }

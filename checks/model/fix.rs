@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::model::{
     Place,
-    docker::{Compose, Container, Containers, Recipe},
+    docker::{Compose, Container, Containers, Recipe, is_wide},
     mitmproxy::{CommandLine, MitmproxySeen},
     setup::{Part, PartKind},
     text::{self, shell},
@@ -656,12 +656,6 @@ fn published_here(publish: &str, port: u16) -> String {
         }
         _ => publish.to_owned(),
     }
-}
-
-/// Whether a publish on this address is one on all addresses of the host.
-#[must_use]
-pub fn is_wide(host_ip: &str) -> bool {
-    matches!(host_ip, "" | "0.0.0.0" | "::")
 }
 
 /// The lines of a service's `ports`, with one of them on `127.0.0.1` only.
